@@ -1,0 +1,6 @@
+//! effattn decodes and evaluates efficient-attention models.
+pub mod error;
+pub mod memory;
+pub mod model;
+
+pub use error::{Error, Result};

@@ -1,0 +1,110 @@
+//! Everything that changes while decoding: one [`State`], made of one [`Memory`] a layer.
+
+use crate::error::Result;
+use crate::model::Probe;
+use std::any::Any;
+
+/// One layer's memory for a batch of rows, in whatever layout suits the variant.
+///
+/// Rows are independent: a row may have read more tokens than its neighbour.
+pub trait Memory: Clone + Send + 'static {
+    /// Keeps, reorders or repeats rows: row `i` of the result is row `rows[i]` of before. All that beam search needs.
+    fn select(&mut self, rows: &[usize]) -> Result<()>;
+    /// Puts the rows of `others` behind its own, in order.
+    fn join(&mut self, others: Vec<Self>) -> Result<()>;
+    /// Bytes of state that the rows hold, what they share counted once (the memory column of `bench`).
+    fn bytes(&self) -> usize;
+}
+
+/// A [`Memory`] whose type only its own mixer knows.
+pub trait AnyMemory: Send {
+    /// See [`Memory::select`].
+    fn select(&mut self, rows: &[usize]) -> Result<()>;
+    /// See [`Memory::join`]; fails when the memories are of different types.
+    fn join(&mut self, others: Vec<Box<dyn AnyMemory>>) -> Result<()>;
+    /// See [`Memory::bytes`].
+    fn bytes(&self) -> usize;
+    /// A copy that lives on by itself.
+    fn fork(&self) -> Box<dyn AnyMemory>;
+    /// For the mixer that made it.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    /// For the mixer that made it.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<M: Memory> AnyMemory for M {
+    fn select(&mut self, rows: &[usize]) -> Result<()> {
+        Memory::select(self, rows)
+    }
+
+    fn join(&mut self, others: Vec<Box<dyn AnyMemory>>) -> Result<()> {
+        let own = others
+            .into_iter()
+            .map(|o| o.into_any().downcast::<M>().map(|m| *m))
+            .collect::<std::result::Result<Vec<M>, _>>()
+            .map_err(|_| crate::Error::new("memories of different kinds cannot be joined"))?;
+        Memory::join(self, own)
+    }
+
+    fn bytes(&self) -> usize {
+        Memory::bytes(self)
+    }
+
+    fn fork(&self) -> Box<dyn AnyMemory> {
+        Box::new(self.clone())
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// All that a model remembers of a batch: tokens seen so far a row, and each layer's memory.
+pub struct State {
+    /// Decoder tokens read so far, one count a row.
+    pub seen: Vec<usize>,
+    /// One memory a layer (and whatever else the stack keeps, cross-attention keys for instance), in the stack's order.
+    pub layers: Vec<Box<dyn AnyMemory>>,
+    /// Collects intermediate results when somebody asked for them.
+    pub probe: Probe,
+}
+
+impl Clone for State {
+    fn clone(&self) -> Self {
+        Self { seen: self.seen.clone(), layers: self.layers.iter().map(|l| l.fork()).collect(), probe: self.probe.clone() }
+    }
+}
+
+impl State {
+    /// Rows of the batch.
+    pub fn rows(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Keeps, reorders or repeats rows: row `i` of the result is row `rows[i]` of before.
+    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+        self.seen = rows.iter().map(|&r| self.seen[r]).collect();
+        self.layers.iter_mut().try_for_each(|l| l.select(rows))
+    }
+
+    /// Puts the rows of `others` behind its own.
+    pub fn join(&mut self, others: Vec<State>) -> Result<()> {
+        let mut columns: Vec<Vec<Box<dyn AnyMemory>>> = self.layers.iter().map(|_| Vec::new()).collect();
+        for other in others {
+            self.seen.extend(&other.seen);
+            for (column, memory) in columns.iter_mut().zip(other.layers) {
+                column.push(memory);
+            }
+        }
+        self.layers.iter_mut().zip(columns).try_for_each(|(l, c)| l.join(c))
+    }
+
+    /// Bytes of state of all rows and layers.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().map(|l| l.bytes()).sum()
+    }
+}

@@ -1,0 +1,90 @@
+//! What every model can do, whatever its family: [`Model`].
+
+use crate::error::Result;
+use crate::memory::State;
+use candle_core::Tensor;
+use std::sync::{Arc, Mutex};
+
+/// What the rest of the program needs to know of a model.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// `model_type` of config.json.
+    pub model_type: &'static str,
+    /// Whether a document is read by an encoder (else it is the decoder's prompt).
+    pub encoder_decoder: bool,
+    /// V, the number of tokens.
+    pub vocab_size: usize,
+    /// Most tokens of a document (of prompt and output together for decoder-only models), if there is a limit.
+    pub max_source: Option<usize>,
+    /// Most tokens the decoder can hold, start token included, if there is a limit.
+    pub max_target: Option<usize>,
+    /// The attention that ran over the document, as the JSONL field `attention` names it.
+    pub attention: String,
+    /// Layers of encoder (0 if there is none) and decoder.
+    pub layers: (usize, usize),
+}
+
+/// A batch of documents as token ids. Rows may differ in length: nothing is padded.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// Token ids, one list a row, none empty.
+    pub rows: Vec<Vec<u32>>,
+    /// Positions with global attention, one list a row, for models that have it; `None`: the family's default.
+    pub global: Option<Vec<Vec<usize>>>,
+    /// Where to put intermediate results.
+    pub probe: Probe,
+}
+
+impl Source {
+    /// A batch with the family's defaults.
+    pub fn new(rows: Vec<Vec<u32>>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+}
+
+/// Collects named intermediate results (`encoder.0`, `decoder.3`, …), or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Probe(Option<Arc<Mutex<Vec<(String, Tensor)>>>>);
+
+impl Probe {
+    /// One that collects.
+    pub fn on() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// Keeps `value` under `name()` if somebody asked.
+    pub fn record(&self, name: impl FnOnce() -> String, value: &Tensor) {
+        if let Some(Ok(mut list)) = self.0.as_ref().map(|l| l.lock()) {
+            list.push((name(), value.clone()));
+        }
+    }
+
+    /// What was collected, in order; empties it.
+    pub fn take(&self) -> Vec<(String, Tensor)> {
+        match self.0.as_ref().map(|l| l.lock()) {
+            Some(Ok(mut list)) => std::mem::take(&mut *list),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A loaded model. Weights never change; all that changes is in the [`State`].
+pub trait Model: Send + Sync {
+    /// Sizes and names.
+    fn info(&self) -> &Info;
+
+    /// Reads the documents and returns the state from which decoding goes on, and the token of each row to start with.
+    ///
+    /// An encoder-decoder runs its encoder, projects the cross-attention keys and values once, and returns the decoder's start
+    /// token; a decoder-only model reads all but the last token of each prompt and returns that one.
+    fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)>;
+
+    /// Reads one token a row and returns the logits of the next, (b, v), f32.
+    fn step(&self, tokens: &[u32], state: &mut State) -> Result<Tensor> {
+        let logits = self.score(&tokens.iter().map(|&t| vec![t]).collect::<Vec<_>>(), state)?; // (b, 1, v)
+        Ok(logits.squeeze(1)?)
+    }
+
+    /// Reads t tokens a row (as many in every row) and returns the logits after each, (b, t, v), f32.
+    fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor>;
+}
