@@ -14,6 +14,8 @@ pub trait Memory: Clone + Send + 'static {
     fn join(&mut self, others: Vec<Self>) -> Result<()>;
     /// Bytes of state that the rows hold, what they share counted once (the memory column of `bench`).
     fn bytes(&self) -> usize;
+    /// Makes room for `positions` in all, so that decoding up to there does not allocate.
+    fn reserve(&mut self, _positions: usize) {}
 }
 
 /// A [`Memory`] whose type only its own mixer knows.
@@ -24,6 +26,8 @@ pub trait AnyMemory: Send {
     fn join(&mut self, others: Vec<Box<dyn AnyMemory>>) -> Result<()>;
     /// See [`Memory::bytes`].
     fn bytes(&self) -> usize;
+    /// See [`Memory::reserve`].
+    fn reserve(&mut self, positions: usize);
     /// A copy that lives on by itself.
     fn fork(&self) -> Box<dyn AnyMemory>;
     /// For the mixer that made it.
@@ -48,6 +52,10 @@ impl<M: Memory> AnyMemory for M {
 
     fn bytes(&self) -> usize {
         Memory::bytes(self)
+    }
+
+    fn reserve(&mut self, positions: usize) {
+        Memory::reserve(self, positions);
     }
 
     fn fork(&self) -> Box<dyn AnyMemory> {
@@ -101,6 +109,11 @@ impl State {
             }
         }
         self.layers.iter_mut().zip(columns).try_for_each(|(l, c)| l.join(c))
+    }
+
+    /// Makes room for `positions` tokens a row in all, so that decoding up to there does not allocate.
+    pub fn reserve(&mut self, positions: usize) {
+        self.layers.iter_mut().for_each(|l| l.reserve(positions));
     }
 
     /// Bytes of state of all rows and layers.

@@ -1,6 +1,6 @@
 //! What every model can do, whatever its family: [`Model`].
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::State;
 use candle_core::Tensor;
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,8 @@ pub struct Info {
     pub max_target: Option<usize>,
     /// The attention that ran over the document, as the JSONL field `attention` names it.
     pub attention: String,
+    /// Positions with global attention when a source names none; `None` for models without global attention.
+    pub default_global: Option<Vec<usize>>,
     /// Layers of encoder (0 if there is none) and decoder.
     pub layers: (usize, usize),
 }
@@ -64,6 +66,22 @@ impl Probe {
         match self.0.as_ref().map(|l| l.lock()) {
             Some(Ok(mut list)) => std::mem::take(&mut *list),
             _ => Vec::new(),
+        }
+    }
+}
+
+impl Info {
+    /// The positions with global attention in each row of a source.
+    ///
+    /// Fails if the source names some and the model has no such attention.
+    pub fn global(&self, source: &Source) -> Result<Vec<Vec<usize>>> {
+        match (&self.default_global, &source.global) {
+            (None, Some(_)) => Err(Error::usage(format!("`{}` has no global attention", self.model_type))),
+            (None, None) => Ok(vec![Vec::new(); source.rows.len()]),
+            (Some(_), Some(global)) => Ok(global.clone()),
+            (Some(default), None) => {
+                Ok(source.rows.iter().map(|row| default.iter().copied().filter(|&g| g < row.len()).collect()).collect())
+            }
         }
     }
 }

@@ -1,0 +1,157 @@
+//! What BART, Pegasus and LED have in common: the names of their tensors and the order of their layers.
+
+use crate::block::{
+    Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, LayerNorm, Linear, Order, Positions, Projections, Seq2Seq, Input,
+};
+use crate::error::{Error, Result};
+use crate::kernel::linear::Packed;
+use crate::mixer::{Reader, Softmax};
+use crate::model::Info;
+use crate::weights::Weights;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The fields that their config.json share.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sizes {
+    pub vocab_size: usize,
+    pub d_model: usize,
+    pub encoder_layers: usize,
+    pub decoder_layers: usize,
+    encoder_attention_heads: usize,
+    decoder_attention_heads: usize,
+    encoder_ffn_dim: usize,
+    decoder_ffn_dim: usize,
+    #[serde(default = "gelu")]
+    activation_function: Activation,
+    #[serde(default)]
+    scale_embedding: bool,
+    #[serde(default = "yes")]
+    tie_word_embeddings: bool,
+    decoder_start_token_id: Option<u32>,
+    bos_token_id: Option<u32>,
+}
+
+fn gelu() -> Activation {
+    Activation::Gelu
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where they differ.
+pub(super) struct Plan<'a> {
+    /// `model` or `led`.
+    pub prefix: &'a str,
+    pub order: Order,
+    /// Encoder and decoder positions, of the tensors below the given view.
+    pub positions: [&'a dyn Fn(&Weights) -> Result<Positions>; 2],
+    /// The encoder's self-attention in layer i.
+    pub reader: &'a dyn Fn(&Weights, Heads, usize) -> Result<Box<dyn Reader>>,
+    /// [`Info::default_global`].
+    pub default_global: Option<Vec<usize>>,
+    /// What [`Info::attention`] says.
+    pub attention: String,
+    pub model_type: &'static str,
+}
+
+const EPS: f64 = 1e-5;
+
+/// Full self-attention, as BART and Pegasus have it in their encoder.
+pub(super) fn full(w: &Weights, heads: Heads, _layer: usize) -> Result<Box<dyn Reader>> {
+    Ok(Box::new(Softmax::new(heads, Projections::load(w, heads.count * heads.width)?)))
+}
+
+/// Builds the model.
+pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
+    let w = root.pp(plan.prefix);
+    let (source, target, output) = tables(root, plan.prefix, s)?;
+    let stack_norm = |w: &Weights| (plan.order == Order::Pre).then(|| LayerNorm::load(&w.pp("layer_norm"), s.d_model, EPS)).transpose();
+    let input = |w: &Weights, tokens: Embedding, positions: &dyn Fn(&Weights) -> Result<Positions>| -> Result<Input> {
+        let norm = (plan.order == Order::Post).then(|| LayerNorm::load(&w.pp("layernorm_embedding"), s.d_model, EPS)).transpose()?;
+        Ok(Input { tokens, positions: positions(&w.pp("embed_positions"))?, norm })
+    };
+    let (we, wd) = (w.pp("encoder"), w.pp("decoder"));
+    let source = input(&we, source, plan.positions[0])?;
+    let target = input(&wd, target, plan.positions[1])?;
+    let encoder = (0..s.encoder_layers).map(|i| encoder_layer(&we.pp("layers").pp(i), s, plan, i)).collect::<Result<_>>()?;
+    let decoder = (0..s.decoder_layers).map(|i| decoder_layer(&wd.pp("layers").pp(i), s)).collect::<Result<_>>()?;
+    let start = s.decoder_start_token_id.or(s.bos_token_id);
+    Ok(Seq2Seq {
+        info: Info {
+            model_type: plan.model_type,
+            encoder_decoder: true,
+            vocab_size: s.vocab_size,
+            max_source: Some(source.positions.len()),
+            max_target: Some(target.positions.len()),
+            attention: plan.attention.clone(),
+            default_global: plan.default_global.clone(),
+            layers: (s.encoder_layers, s.decoder_layers),
+        },
+        start: start.ok_or_else(|| Error::new("config.json: neither `decoder_start_token_id` nor `bos_token_id`"))?,
+        source,
+        encoder: Encoder { order: plan.order, layers: encoder, norm: stack_norm(&we)? },
+        target,
+        decoder: Decoder { order: plan.order, layers: decoder, norm: stack_norm(&wd)? },
+        output,
+    })
+}
+
+fn encoder_layer(w: &Weights, s: &Sizes, plan: &Plan, i: usize) -> Result<EncoderLayer> {
+    let norm = |name: &str| LayerNorm::load(&w.pp(name), s.d_model, EPS);
+    Ok(EncoderLayer {
+        reader: (plan.reader)(&w.pp("self_attn"), Heads::new(s.d_model, s.encoder_attention_heads)?, i)?,
+        reader_norm: norm("self_attn_layer_norm")?,
+        feed_forward: feed_forward(w, s, s.encoder_ffn_dim)?,
+        feed_forward_norm: norm("final_layer_norm")?,
+    })
+}
+
+fn decoder_layer(w: &Weights, s: &Sizes) -> Result<DecoderLayer> {
+    let norm = |name: &str| LayerNorm::load(&w.pp(name), s.d_model, EPS);
+    let heads = Heads::new(s.d_model, s.decoder_attention_heads)?;
+    let cross = Cross::new(heads, Projections::load(&w.pp("encoder_attn"), s.d_model)?);
+    Ok(DecoderLayer {
+        mixer: Box::new(Softmax::new(heads, Projections::load(&w.pp("self_attn"), s.d_model)?)),
+        mixer_norm: norm("self_attn_layer_norm")?,
+        cross: Some((cross, norm("encoder_attn_layer_norm")?)),
+        feed_forward: feed_forward(w, s, s.decoder_ffn_dim)?,
+        feed_forward_norm: norm("final_layer_norm")?,
+    })
+}
+
+fn feed_forward(w: &Weights, s: &Sizes, inner: usize) -> Result<FeedForward> {
+    let (up, down) = (Linear::load(&w.pp("fc1"), (inner, s.d_model))?, Linear::load(&w.pp("fc2"), (s.d_model, inner))?);
+    Ok(FeedForward::new(up, down, s.activation_function))
+}
+
+/// Encoder table, decoder table, output matrix.
+///
+/// As transformers 5 ties them (`PreTrainedModel.tie_weights`): a tensor that the checkpoint holds is used, and shared where it holds the
+/// same bytes as another; one that it lacks is `shared.weight`. An output matrix is only replaced so if config.json ties it.
+fn tables(root: &Weights, prefix: &str, s: &Sizes) -> Result<(Embedding, Embedding, Linear)> {
+    let shape = (s.vocab_size, s.d_model);
+    let [shared, encoder, decoder] = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"].map(|n| format!("{prefix}.{n}.weight"));
+    let head = "lm_head.weight".to_string();
+    let first = |names: &[&String]| names.iter().find(|n| root.has(n)).map_or(shared.clone(), |n| n.to_string());
+    let output = if s.tie_word_embeddings { first(&[&head, &shared, &decoder, &encoder]) } else { head.clone() };
+    let bias = if root.has("final_logits_bias") { Some(root.get("final_logits_bias", &[1, s.vocab_size])?) } else { None };
+    let scale = if s.scale_embedding { (s.d_model as f32).sqrt() } else { 1.0 };
+    let mut loaded: Vec<(String, Arc<Packed>)> = Vec::new();
+    let mut table = |name: String, bias: Option<Vec<f32>>| -> Result<Arc<Packed>> {
+        let same = loaded.iter().find(|(n, _)| *n == name || root.same(n, &name)).map(|(_, t)| t.clone());
+        if let Some(table) = same {
+            root.skip(&name);
+            return Ok(table);
+        }
+        let table = Embedding::packed(root, &name, shape, bias)?;
+        loaded.push((name, table.clone()));
+        Ok(table)
+    };
+    let output = table(output, bias)?;
+    let source = table(first(&[&encoder, &shared, &decoder, &head]), None)?;
+    let target = table(first(&[&decoder, &shared, &encoder, &head]), None)?;
+    root.skip(&shared); // only a source of ties, unless one of the above was it
+    Ok((Embedding::new(source, scale), Embedding::new(target, scale), Linear::from_packed(output)))
+}

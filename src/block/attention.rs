@@ -1,0 +1,48 @@
+//! What the attention variants share: head sizes and the four projections.
+
+use super::Linear;
+use crate::error::{Error, Result};
+use crate::weights::Weights;
+
+/// How d features split into heads, and what scores are multiplied by.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads {
+    /// Number of heads.
+    pub count: usize,
+    /// Features of a head.
+    pub width: usize,
+    /// Factor of the scores q · k.
+    pub scale: f32,
+}
+
+impl Heads {
+    /// `count` heads of d / count features, scores times 1/√(features of a head).
+    pub fn new(d: usize, count: usize) -> Result<Self> {
+        if count == 0 || !d.is_multiple_of(count) {
+            return Err(Error::new(format!("config.json: {d} features do not split into {count} heads")));
+        }
+        let width = d / count;
+        Ok(Self { count, width, scale: (width as f32).powf(-0.5) })
+    }
+}
+
+/// The projections of queries, keys, values and output.
+#[derive(Debug, Clone)]
+pub struct Projections {
+    /// Queries.
+    pub q: Linear,
+    /// Keys.
+    pub k: Linear,
+    /// Values.
+    pub v: Linear,
+    /// Output.
+    pub out: Linear,
+}
+
+impl Projections {
+    /// `q_proj`, `k_proj`, `v_proj`, `out_proj` below `w`, each (d, d) with bias.
+    pub fn load(w: &Weights, d: usize) -> Result<Self> {
+        let one = |name: &str| Linear::load(&w.pp(name), (d, d));
+        Ok(Self { q: one("q_proj")?, k: one("k_proj")?, v: one("v_proj")?, out: one("out_proj")? })
+    }
+}

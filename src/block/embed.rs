@@ -1,0 +1,49 @@
+//! Token embeddings, and the output matrix where it is the same table.
+
+use crate::error::{Error, Result};
+use crate::kernel::linear::{Layout, Packed};
+use crate::kernel::tensor;
+use crate::weights::Weights;
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// A table (V, d), packed once, that serves lookups and, tied, the output product.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    table: Arc<Packed>,
+    scale: f32,
+}
+
+impl Embedding {
+    /// Over a packed table; lookups are multiplied by `scale`.
+    pub fn new(table: Arc<Packed>, scale: f32) -> Self {
+        Self { table, scale }
+    }
+
+    /// Packs the tensor `name` (V, d) below `w`; `bias` (V) is added where the table serves as output matrix.
+    pub fn packed(w: &Weights, name: &str, (v, d): (usize, usize), bias: Option<Vec<f32>>) -> Result<Arc<Packed>> {
+        Ok(Arc::new(Packed::new(&w.get(name, &[v, d])?, (v, d), Layout::OutIn, bias)))
+    }
+
+    /// The rows of `ids`, (ids, d).
+    pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
+        let d = self.table.inputs;
+        let mut out = vec![0.0; ids.len() * d];
+        for (&id, row) in ids.iter().zip(out.chunks_exact_mut(d)) {
+            self.table.row(id as usize, row);
+        }
+        if self.scale != 1.0 {
+            out.iter_mut().for_each(|x| *x *= self.scale);
+        }
+        tensor(out, (ids.len(), d))
+    }
+}
+
+/// Fails if an id is outside of the vocabulary.
+pub(crate) fn check_ids<'a>(ids: impl IntoIterator<Item = &'a u32>, v: usize) -> Result<()> {
+    match ids.into_iter().find(|&&id| id as usize >= v) {
+        Some(id) => Err(Error::new(format!("token id {id} is outside of the vocabulary of {v} tokens"))
+            .hint("the tokenizer does not belong to this model, or the ids were made for another one")),
+        None => Ok(()),
+    }
+}

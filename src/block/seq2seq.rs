@@ -1,0 +1,77 @@
+//! An encoder-decoder of the BART kind: everything between config.json and the [`Model`] trait.
+
+use super::{Decoder, Embedding, Encoder, LayerNorm, Linear, Positions, check_ids};
+use crate::error::{Error, Result};
+use crate::memory::State;
+use crate::mixer::Documents;
+use crate::model::{Info, Model, Source};
+use candle_core::Tensor;
+
+/// Token table, positions and, in post-norm stacks, a norm over their sum.
+pub struct Input {
+    /// Token embeddings.
+    pub tokens: Embedding,
+    /// Positions.
+    pub positions: Positions,
+    /// `layernorm_embedding`.
+    pub norm: Option<LayerNorm>,
+}
+
+impl Input {
+    fn forward(&self, ids: &[u32], positions: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
+        let xs = (self.tokens.forward(ids)? + self.positions.forward(positions)?)?;
+        match &self.norm {
+            Some(norm) => norm.forward(&xs),
+            None => Ok(xs),
+        }
+    }
+}
+
+/// An encoder-decoder.
+pub struct Seq2Seq {
+    /// Sizes and names.
+    pub info: Info,
+    /// `decoder_start_token_id`.
+    pub start: u32,
+    /// What the encoder reads.
+    pub source: Input,
+    /// The encoder.
+    pub encoder: Encoder,
+    /// What the decoder reads.
+    pub target: Input,
+    /// The decoder.
+    pub decoder: Decoder,
+    /// Hidden states -> logits.
+    pub output: Linear,
+}
+
+impl Model for Seq2Seq {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
+        let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
+        if lengths.contains(&0) {
+            return Err(Error::new("a document has no tokens"));
+        }
+        let ids: Vec<u32> = source.rows.concat();
+        check_ids(&ids, self.info.vocab_size)?;
+        let documents = Documents::new(lengths, self.info.global(source)?)?;
+        let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
+        let xs = self.source.forward(&ids, positions.into_iter())?; // (Σ n, d)
+        let encoded = self.encoder.forward(xs, &documents, &source.probe)?;
+        let state = self.decoder.state(source.rows.len(), Some((&encoded, documents.lengths())), source.probe.clone())?;
+        Ok((state, vec![self.start; source.rows.len()]))
+    }
+
+    fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
+        let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
+        let ids = tokens.concat();
+        check_ids(&ids, self.info.vocab_size)?;
+        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
+        let xs = self.target.forward(&ids, positions.into_iter())?; // (b t, d)
+        let xs = xs.reshape((b, t, ()))?;
+        self.output.forward(&self.decoder.forward(xs, state)?)
+    }
+}

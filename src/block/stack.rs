@@ -1,0 +1,129 @@
+//! Layers in a row: an encoder over ragged documents, a decoder over a state.
+
+use super::cross::CrossMemory;
+use super::{Cross, FeedForward, LayerNorm};
+use crate::error::{Error, Result};
+use crate::memory::{AnyMemory, State};
+use crate::mixer::{AnyMixer, Documents, Reader};
+use crate::model::Probe;
+use candle_core::Tensor;
+
+/// Where a layer normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// x + f(norm x).
+    Pre,
+    /// norm(x + f x).
+    Post,
+}
+
+impl Order {
+    fn residual(self, norm: &LayerNorm, xs: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        match self {
+            Order::Pre => Ok((xs + f(&norm.forward(xs)?)?)?),
+            Order::Post => norm.forward(&(xs + f(xs)?)?),
+        }
+    }
+}
+
+/// One encoder layer.
+pub struct EncoderLayer {
+    /// Self-attention.
+    pub reader: Box<dyn Reader>,
+    /// Its norm.
+    pub reader_norm: LayerNorm,
+    /// Feed-forward.
+    pub feed_forward: FeedForward,
+    /// Its norm.
+    pub feed_forward_norm: LayerNorm,
+}
+
+/// The encoder's layers and the norm at their end, if there is one.
+pub struct Encoder {
+    /// Where the layers normalise.
+    pub order: Order,
+    /// First to last.
+    pub layers: Vec<EncoderLayer>,
+    /// After the last layer.
+    pub norm: Option<LayerNorm>,
+}
+
+impl Encoder {
+    /// (Σ n, d) -> (Σ n, d). Records `encoder.0` (what comes in) to `encoder.N` (what goes out).
+    pub fn forward(&self, xs: Tensor, documents: &Documents, probe: &Probe) -> Result<Tensor> {
+        let mut xs = xs;
+        for (i, layer) in self.layers.iter().enumerate() {
+            probe.record(|| format!("encoder.{i}"), &xs);
+            xs = self.order.residual(&layer.reader_norm, &xs, |xs| layer.reader.read(xs, documents))?;
+            xs = self.order.residual(&layer.feed_forward_norm, &xs, |xs| layer.feed_forward.forward(xs))?;
+        }
+        if let Some(norm) = &self.norm {
+            xs = norm.forward(&xs)?;
+        }
+        probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
+        Ok(xs)
+    }
+}
+
+/// One decoder layer.
+pub struct DecoderLayer {
+    /// Causal self-attention, or what stands in its place.
+    pub mixer: Box<dyn AnyMixer>,
+    /// Its norm.
+    pub mixer_norm: LayerNorm,
+    /// Attention over the encoder's output and its norm.
+    pub cross: Option<(Cross, LayerNorm)>,
+    /// Feed-forward.
+    pub feed_forward: FeedForward,
+    /// Its norm.
+    pub feed_forward_norm: LayerNorm,
+}
+
+/// The decoder's layers and the norm at their end, if there is one.
+pub struct Decoder {
+    /// Where the layers normalise.
+    pub order: Order,
+    /// First to last.
+    pub layers: Vec<DecoderLayer>,
+    /// After the last layer.
+    pub norm: Option<LayerNorm>,
+}
+
+impl Decoder {
+    /// A fresh state of `rows` rows; `encoded` is the encoder's output (Σ n, d) with the documents' lengths.
+    pub fn state(&self, rows: usize, encoded: Option<(&Tensor, &[usize])>, probe: Probe) -> Result<State> {
+        let mut layers: Vec<Box<dyn AnyMemory>> = Vec::new();
+        for layer in &self.layers {
+            layers.push(layer.mixer.memory(rows)?);
+            if let (Some((cross, _)), Some((xs, lengths))) = (&layer.cross, encoded) {
+                layers.push(Box::new(cross.memory(xs, lengths)?));
+            }
+        }
+        Ok(State { seen: vec![0; rows], layers, probe })
+    }
+
+    /// (b, t, d) -> (b, t, d); every row of the state has read t more tokens afterwards. Records `decoder.0` to `decoder.N`.
+    pub fn forward(&self, xs: Tensor, state: &mut State) -> Result<Tensor> {
+        let (_, t, _) = xs.dims3()?;
+        let probe = state.probe.clone();
+        let mut xs = xs;
+        let mut memories = state.layers.iter_mut();
+        let mut next = || memories.next().ok_or_else(|| Error::new("the state belongs to another model"));
+        for (i, layer) in self.layers.iter().enumerate() {
+            probe.record(|| format!("decoder.{i}"), &xs);
+            let memory = next()?;
+            xs = self.order.residual(&layer.mixer_norm, &xs, |xs| layer.mixer.forward(xs, memory.as_mut()))?;
+            if let Some((cross, norm)) = &layer.cross {
+                let memory = next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(|| Error::new("the state belongs to another model"))?;
+                xs = self.order.residual(norm, &xs, |xs| cross.forward(xs, memory))?;
+            }
+            xs = self.order.residual(&layer.feed_forward_norm, &xs, |xs| layer.feed_forward.forward(xs))?;
+        }
+        if let Some(norm) = &self.norm {
+            xs = norm.forward(&xs)?;
+        }
+        probe.record(|| format!("decoder.{}", self.layers.len()), &xs);
+        state.seen.iter_mut().for_each(|s| *s += t);
+        Ok(xs)
+    }
+}

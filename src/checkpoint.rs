@@ -1,0 +1,108 @@
+//! A checkpoint: config.json, generation_config.json, tokenizer.json and weights of a directory, or of the program itself.
+
+use crate::arch;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::weights::Store;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use tokenizers::Tokenizer;
+
+mod embedded;
+
+/// A loaded checkpoint.
+pub struct Checkpoint {
+    /// The directory's name, or that of the shipped model.
+    pub name: String,
+    /// The model.
+    pub model: Box<dyn Model>,
+    /// tokenizer.json, if there is one.
+    pub tokenizer: Option<Tokenizer>,
+    /// config.json.
+    pub config: Value,
+    /// generation_config.json, if there is one.
+    pub generation_config: Option<Value>,
+    /// Keys of config.json that nobody read.
+    pub unread: Vec<String>,
+    /// Where the weights are.
+    pub store: Arc<Store>,
+}
+
+/// How to load a checkpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Make the weights up from this seed instead of reading them.
+    pub random_weights: Option<u64>,
+}
+
+impl Checkpoint {
+    /// Loads a Hugging Face style directory.
+    pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        if !dir.is_dir() {
+            return Err(Error::new(format!("{}: no such directory", dir.display()))
+                .hint("`-m` takes a directory with config.json, tokenizer.json and model.safetensors"));
+        }
+        let read = |name: &str| -> Result<Option<Vec<u8>>> {
+            let path = dir.join(name);
+            match std::fs::read(&path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(Error::new(format!("{}: {e}", path.display()))),
+            }
+        };
+        let config = read("config.json")?.ok_or_else(|| {
+            Error::new(format!("{}: no config.json", dir.display())).hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
+        })?;
+        let files = Files { config: &config, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
+        let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
+        let weights = || match options.random_weights {
+            Some(seed) => Ok(Store::random(seed)),
+            None => Store::open(dir),
+        };
+        Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights).map_err(|e| e.at(dir.display()))
+    }
+
+    /// The model that is part of the program.
+    pub fn embedded() -> Result<Self> {
+        let Some(shipped) = embedded::SHIPPED else {
+            return Err(Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"));
+        };
+        let files = Files {
+            config: shipped.config,
+            generation_config: Some(shipped.generation_config.to_vec()),
+            tokenizer: Some(shipped.tokenizer.to_vec()),
+        };
+        Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights))
+    }
+
+    fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store>) -> Result<Self> {
+        let config = json("config.json", files.config)?;
+        let generation_config = files.generation_config.map(|g| json("generation_config.json", &g)).transpose()?;
+        let tokenizer = files.tokenizer.map(|t| tokenizer(&t)).transpose()?;
+        let arch = arch::find(&config)?;
+        let store = Arc::new(weights()?);
+        let loaded = (arch.load)(&config, &store.root())?;
+        store.all_read(arch.ignored)?;
+        Ok(Self { name, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store })
+    }
+}
+
+struct Files<'a> {
+    config: &'a [u8],
+    generation_config: Option<Vec<u8>>,
+    tokenizer: Option<Vec<u8>>,
+}
+
+fn json(name: &str, bytes: &[u8]) -> Result<Value> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| Error::new(format!("{name}: not valid JSON ({e})")))?;
+    if value.is_object() { Ok(value) } else { Err(Error::new(format!("{name}: not a JSON object"))) }
+}
+
+fn tokenizer(bytes: &[u8]) -> Result<Tokenizer> {
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| Error::new(format!("tokenizer.json: {e}")))?;
+    // what is too long is for `--on-overflow` to say, never a silent cut
+    tokenizer.with_truncation(None).map_err(|e| Error::new(format!("tokenizer.json: {e}")))?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}

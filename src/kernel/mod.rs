@@ -1,0 +1,62 @@
+//! CPU loops over slices; nothing here knows a tensor but [`slice`] and [`tensor`].
+//!
+//! - [`linear`]: products with packed weights
+//! - [`attention`]: softmax attention over stored keys
+//! - [`elementwise`]: exponentials, norms, activations
+//! - [`panel`], [`simd`]: what they are made of
+
+pub mod attention;
+pub mod elementwise;
+pub mod linear;
+pub mod panel;
+pub mod simd;
+
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Shape, Storage, Tensor};
+
+/// Calls `f` with the numbers of a tensor, row-major, without copying where it is contiguous f32 on the CPU.
+pub fn slice<R>(t: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let t = t.to_dtype(DType::F32)?.contiguous()?;
+    let (storage, layout) = t.storage_and_layout();
+    let Storage::Cpu(cpu) = &*storage else { return Err(Error::new("the kernels run on the CPU, this tensor is elsewhere")) };
+    let all = cpu.as_slice::<f32>()?;
+    Ok(f(&all[layout.start_offset()..layout.start_offset() + layout.shape().elem_count()]))
+}
+
+/// The tensor of these numbers.
+pub fn tensor(x: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
+    Ok(Tensor::from_vec(x, shape.into(), &Device::Cpu)?)
+}
+
+/// Where tasks write, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared(pub *mut f32);
+// SAFETY: tasks write disjoint parts
+unsafe impl Sync for Shared {}
+// SAFETY: as above
+unsafe impl Send for Shared {}
+
+impl Shared {
+    /// The place `n` floats on.
+    ///
+    /// # Safety
+    /// It lies in the same allocation.
+    pub unsafe fn add(self, n: usize) -> Self {
+        // SAFETY: the caller's promise
+        Shared(unsafe { self.0.add(n) })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    /// Seeded numbers in −1..1.
+    pub fn noise(n: usize, seed: u64) -> Vec<f32> {
+        let mut s = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        (0..n)
+            .map(|_| {
+                s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (s >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! How tokens exchange information: one file per attention variant, and the registry that `effattn list` prints.
+
+use crate::error::{Error, Result};
+use crate::memory::{AnyMemory, Memory};
+use candle_core::Tensor;
+use std::ops::Range;
+
+mod longformer;
+mod softmax;
+
+pub use longformer::Longformer;
+pub use softmax::{Kv, Softmax};
+
+/// The causal side of a variant.
+pub trait Mixer: Send + Sync + 'static {
+    /// What it remembers of the tokens before.
+    type Memory: Memory;
+    /// An empty memory of `rows` rows.
+    fn memory(&self, rows: usize) -> Result<Self::Memory>;
+    /// Reads t tokens a row: (b, t, d) -> (b, t, d); the memory has t more afterwards. Any cut of a sequence into calls gives the same numbers.
+    fn forward(&self, xs: &Tensor, memory: &mut Self::Memory) -> Result<Tensor>;
+}
+
+/// A [`Mixer`] whose memory only it knows.
+pub trait AnyMixer: Send + Sync {
+    /// See [`Mixer::memory`].
+    fn memory(&self, rows: usize) -> Result<Box<dyn AnyMemory>>;
+    /// See [`Mixer::forward`].
+    fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor>;
+}
+
+impl<M: Mixer> AnyMixer for M {
+    fn memory(&self, rows: usize) -> Result<Box<dyn AnyMemory>> {
+        Ok(Box::new(Mixer::memory(self, rows)?))
+    }
+
+    fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor> {
+        let memory = memory.as_any_mut().downcast_mut().ok_or_else(|| Error::new("the state belongs to another model"))?;
+        Mixer::forward(self, xs, memory)
+    }
+}
+
+/// The bidirectional side of a variant: an encoder's self-attention.
+pub trait Reader: Send + Sync {
+    /// (Σ n, d) -> (Σ n, d), each document by itself.
+    fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor>;
+}
+
+/// Where the documents of a ragged batch lie in (Σ n, d), one after the other without padding.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    lengths: Vec<usize>,
+    global: Vec<Vec<usize>>,
+}
+
+impl Documents {
+    /// Of these lengths; `global` are the positions with global attention in each, for variants that have it.
+    pub fn new(lengths: Vec<usize>, mut global: Vec<Vec<usize>>) -> Result<Self> {
+        global.resize(lengths.len(), Vec::new());
+        for (n, positions) in lengths.iter().zip(&mut global) {
+            positions.sort_unstable();
+            positions.dedup();
+            if let Some(p) = positions.iter().find(|p| *p >= n) {
+                return Err(Error::new(format!("global attention at position {p}, but the document has {n} tokens")));
+            }
+        }
+        Ok(Self { lengths, global })
+    }
+
+    /// Tokens of each.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// Positions with global attention in each, ascending.
+    pub fn global(&self) -> &[Vec<usize>] {
+        &self.global
+    }
+
+    /// The rows of each.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        self.lengths.iter().scan(0, |at, n| {
+            *at += n;
+            Some(*at - n..*at)
+        })
+    }
+}
+
+/// How the memory of a variant grows with the tokens read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// In proportion.
+    Linear,
+    /// None: it reads whole documents (encoder only).
+    None,
+}
+
+/// One line of the registry.
+pub struct Spec {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// How its memory grows.
+    pub state: Growth,
+    /// Whether it can decode.
+    pub causal: bool,
+    /// Whether it can encode.
+    pub bidirectional: bool,
+}
+
+/// All variants.
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC];

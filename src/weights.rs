@@ -1,0 +1,265 @@
+//! Weights under the checkpoint's own names: mmapped safetensors that remember what was read.
+
+use crate::error::{Error, Result};
+use half::{bf16, f16};
+use memmap2::Mmap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+mod header;
+mod random;
+
+pub use header::{Dtype, Entry};
+
+/// Where the bytes of a checkpoint are.
+enum Bytes {
+    Mapped(Mmap),
+    Static(&'static [u8]),
+}
+
+impl Bytes {
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(m) => m,
+            Bytes::Static(s) => s,
+        }
+    }
+}
+
+/// All tensors of a checkpoint.
+pub struct Store {
+    files: Vec<(String, Bytes)>,
+    tensors: BTreeMap<String, (usize, Entry)>,
+    /// Instead of files: numbers made up from this seed.
+    random: Option<u64>,
+    read: Mutex<BTreeSet<String>>,
+    made: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Store {
+    /// The store of a directory: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let single = dir.join("model.safetensors");
+        let index = dir.join("model.safetensors.index.json");
+        let paths = if single.exists() {
+            vec![single]
+        } else if index.exists() {
+            shards(dir, &index)?
+        } else {
+            let hint = if dir.join("pytorch_model.bin").exists() {
+                "this directory has only `pytorch_model.bin`: save it again with `safe_serialization=True`"
+            } else {
+                "a checkpoint has `model.safetensors` or `model.safetensors.index.json` with its shards; `--random-weights` does without"
+            };
+            return Err(Error::new(format!("{}: no weights here", dir.display())).hint(hint));
+        };
+        let mut store = Self::empty(None);
+        for path in paths {
+            let name = path.display().to_string();
+            let file = File::open(&path).map_err(|e| Error::new(format!("{name}: {e}")))?;
+            // SAFETY: the file is read-only for us; whoever changes it while we run changes our weights, as with any mapped file
+            let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::new(format!("{name}: cannot be mapped: {e}")))?;
+            store.add(name, Bytes::Mapped(map))?;
+        }
+        Ok(store)
+    }
+
+    /// The store of a safetensors file that is part of the program.
+    pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self> {
+        let mut store = Self::empty(None);
+        store.add(name.to_string(), Bytes::Static(bytes))?;
+        Ok(store)
+    }
+
+    /// Numbers made up from a seed for whatever is asked: matrices N(0, 1/√inputs), norms 1, biases 0.
+    pub fn random(seed: u64) -> Self {
+        Self::empty(Some(seed))
+    }
+
+    fn empty(random: Option<u64>) -> Self {
+        Self { files: Vec::new(), tensors: BTreeMap::new(), random, read: Mutex::default(), made: Mutex::default() }
+    }
+
+    fn add(&mut self, name: String, bytes: Bytes) -> Result<()> {
+        let entries = header::parse(bytes.get()).map_err(|e| {
+            e.at(&name).hint("the file is damaged or not a safetensors file; fetch it again and compare its size and checksum")
+        })?;
+        let file = self.files.len();
+        for (tensor, entry) in entries {
+            if let Some((other, _)) = self.tensors.insert(tensor.clone(), (file, entry)) {
+                let other = if other == file { &name } else { &self.files[other].0 };
+                return Err(Error::new(format!("{name}: tensor `{tensor}` stands in {other} too")));
+            }
+        }
+        self.files.push((name, bytes));
+        Ok(())
+    }
+
+    /// The view from the root of all names.
+    pub fn root(self: &Arc<Self>) -> Weights {
+        Weights { store: self.clone(), path: String::new() }
+    }
+
+    /// Dtypes on disk with the number of tensors in each.
+    pub fn dtypes(&self) -> BTreeMap<&'static str, usize> {
+        let mut out = BTreeMap::new();
+        for (_, e) in self.tensors.values() {
+            *out.entry(e.dtype.name()).or_insert(0) += 1;
+        }
+        out
+    }
+
+    /// Numbers in all tensors (of a made-up checkpoint: in those asked for so far).
+    pub fn parameters(&self) -> usize {
+        let made = self.made.lock().map_or(0, |m| m.values().sum());
+        self.tensors.values().map(|(_, e)| e.shape.iter().product::<usize>()).sum::<usize>() + made
+    }
+
+    /// Bytes of the tensors on disk.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(|(_, e)| e.range.len()).sum()
+    }
+
+    /// Fails if the checkpoint holds a tensor that nobody read and that `ignored` does not explain (it matches the end of a name).
+    pub fn all_read(&self, ignored: &[&str]) -> Result<()> {
+        let read = self.read.lock().map_err(|_| Error::new("a thread failed while loading"))?;
+        let unread: Vec<&String> = self.tensors.keys().filter(|k| !read.contains(*k) && !ignored.iter().any(|i| k.ends_with(i))).collect();
+        let Some(first) = unread.first() else { return Ok(()) };
+        let file = &self.files[self.tensors[*first].0].0;
+        let names = unread.iter().take(5).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let more = if unread.len() > 5 { format!(" and {} more", unread.len() - 5) } else { String::new() };
+        Err(Error::new(format!("{file}: {} tensor(s) belong to nothing in this architecture: {names}{more}", unread.len()))
+            .hint("config.json and weights do not fit together: compare the numbers of layers and `model_type`, `tie_word_embeddings`"))
+    }
+
+    fn mark(&self, name: &str) {
+        if let Ok(mut read) = self.read.lock() {
+            read.insert(name.to_string());
+        }
+    }
+
+    /// Up to three names that resemble `name` most.
+    fn nearest(&self, name: &str) -> Vec<&str> {
+        let mut all: Vec<(usize, &str)> = self.tensors.keys().map(|k| (distance(k, name), k.as_str())).collect();
+        all.sort();
+        all.into_iter().take(3).map(|(_, k)| k).collect()
+    }
+}
+
+/// The files an index names, each once.
+fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+    let at = index.display();
+    let bad = |what: String| Error::new(format!("{at}: {what}")).hint("the index must hold `weight_map`: {tensor: file}");
+    let text = std::fs::read_to_string(index).map_err(|e| bad(e.to_string()))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let map = json["weight_map"].as_object().ok_or_else(|| bad("no `weight_map`".into()))?;
+    let mut files = BTreeSet::new();
+    for (tensor, file) in map {
+        let file = file.as_str().ok_or_else(|| bad(format!("`{tensor}` names no file")))?;
+        if file.contains(['/', '\\']) || file == ".." {
+            return Err(bad(format!("`{tensor}` points outside the directory: `{file}`")));
+        }
+        files.insert(dir.join(file));
+    }
+    match files.iter().find(|f| !f.exists()) {
+        Some(missing) => Err(Error::new(format!("{}: missing, though {at} names it", missing.display())).hint("fetch all shards of the checkpoint")),
+        None => Ok(files.into_iter().collect()),
+    }
+}
+
+/// Edits between two names (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let here = if x == y { before } else { 1 + before.min(row[j]).min(row[j + 1]) };
+            before = std::mem::replace(&mut row[j + 1], here);
+        }
+    }
+    row[b.len()]
+}
+
+/// The tensors below one name: `w.pp("self_attn").get("q_proj.weight", &[d, d])`.
+#[derive(Clone)]
+pub struct Weights {
+    store: Arc<Store>,
+    path: String,
+}
+
+impl Weights {
+    /// The tensors below `name`.
+    pub fn pp(&self, name: impl std::fmt::Display) -> Weights {
+        Weights { store: self.store.clone(), path: self.name(&name.to_string()) }
+    }
+
+    fn name(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Whether the checkpoint has the tensor; one made of random numbers has none that a checkpoint may leave out.
+    pub fn has(&self, name: &str) -> bool {
+        self.store.tensors.contains_key(&self.name(name))
+    }
+
+    /// Whether two tensors hold the same bytes.
+    pub fn same(&self, a: &str, b: &str) -> bool {
+        let of = |name: &str| self.store.tensors.get(&self.name(name)).map(|(f, e)| (e.dtype, &self.store.files[*f].1.get()[e.range.clone()]));
+        of(a).is_some() && of(a) == of(b)
+    }
+
+    /// Marks a tensor as read without reading it: a tied copy.
+    pub fn skip(&self, name: &str) {
+        self.store.mark(&self.name(name));
+    }
+
+    /// The numbers of a tensor as f32, row-major. Fails if it is missing, has another shape or another kind of numbers.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let full = self.name(name);
+        if let Some(seed) = self.store.random {
+            if let Ok(mut made) = self.store.made.lock() {
+                made.insert(full.clone(), shape.iter().product());
+            }
+            return Ok(random::numbers(seed, &full, shape));
+        }
+        let Some((file, entry)) = self.store.tensors.get(&full) else {
+            let files = self.store.files.iter().map(|f| f.0.as_str()).collect::<Vec<_>>().join(", ");
+            let near = self.store.nearest(&full).iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(format!("{files}: tensor `{full}` is missing")).hint(format!("the nearest names are {near}")));
+        };
+        let (path, bytes) = &self.store.files[*file];
+        if entry.shape != shape {
+            return Err(Error::new(format!("{path}: tensor `{full}` has shape {:?}, config.json asks for {shape:?}", entry.shape))
+                .hint("config.json and weights belong to different models, or a size in config.json is wrong"));
+        }
+        self.store.mark(&full);
+        let numbers = entry.dtype.read(&bytes.get()[entry.range.clone()]).ok_or_else(|| {
+            Error::new(format!("{path}: tensor `{full}` holds {}", entry.dtype.name())).hint("weights may be f32, f16 or bf16")
+        })?;
+        match numbers.iter().position(|x| !x.is_finite()) {
+            Some(i) => Err(Error::new(format!("{path}: tensor `{full}` holds {} at index {i}", numbers[i]))
+                .hint("the weights are damaged, or were saved after training diverged")),
+            None => Ok(numbers),
+        }
+    }
+}
+
+/// Reads little-endian numbers as f32.
+fn floats<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|c| f(*c)).collect()
+}
+
+impl Dtype {
+    /// The numbers, or nothing if this dtype is no weight.
+    fn read(self, bytes: &[u8]) -> Option<Vec<f32>> {
+        match self {
+            Dtype::F32 => Some(floats(bytes, f32::from_le_bytes)),
+            Dtype::F16 => Some(floats(bytes, |b| f16::from_le_bytes(b).to_f32())),
+            Dtype::Bf16 => Some(floats(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+            _ => None,
+        }
+    }
+}
