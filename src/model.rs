@@ -97,6 +97,9 @@ pub trait Model: Send + Sync {
     /// token; a decoder-only model reads all but the last token of each prompt and returns that one.
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)>;
 
+    /// Bytes of the state of one row: a document of `source` tokens (none for decoder-only models), `target` tokens read by the decoder.
+    fn state_bytes(&self, source: usize, target: usize) -> usize;
+
     /// Reads one token a row and returns the logits of the next, (b, v), f32.
     fn step(&self, tokens: &[u32], state: &mut State) -> Result<Tensor> {
         let logits = self.score(&tokens.iter().map(|&t| vec![t]).collect::<Vec<_>>(), state)?; // (b, 1, v)

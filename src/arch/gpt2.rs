@@ -176,6 +176,10 @@ impl Model for Gpt2 {
         Ok((all, last))
     }
 
+    fn state_bytes(&self, source: usize, target: usize) -> usize {
+        self.decoder.state_bytes(source, target)
+    }
+
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
         self.output.forward(&self.read(tokens, state)?)
     }

@@ -62,6 +62,11 @@ impl Cross {
         })?
     }
 
+    /// Bytes of the memory of one document of `n` tokens.
+    pub fn bytes_at(&self, n: usize) -> usize {
+        Keys::bytes_at(self.heads.count, self.heads.width, n)
+    }
+
     /// (b, t, d) -> (b, t, d).
     pub fn forward(&self, xs: &Tensor, memory: &CrossMemory) -> Result<Tensor> {
         let (b, t, d) = xs.dims3()?;

@@ -65,6 +65,10 @@ impl Model for Seq2Seq {
         Ok((state, vec![self.start; source.rows.len()]))
     }
 
+    fn state_bytes(&self, source: usize, target: usize) -> usize {
+        self.decoder.state_bytes(source, target)
+    }
+
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();

@@ -102,6 +102,12 @@ impl Decoder {
         Ok(State { seen: vec![0; rows], layers, probe })
     }
 
+    /// Bytes of the state of one row: a document of `source` tokens, `target` tokens read.
+    pub fn state_bytes(&self, source: usize, target: usize) -> usize {
+        let layer = |l: &DecoderLayer| l.mixer.bytes_at(target) + l.cross.as_ref().map_or(0, |(c, _)| c.bytes_at(source));
+        self.layers.iter().map(layer).sum()
+    }
+
     /// (b, t, d) -> (b, t, d); every row of the state has read t more tokens afterwards. Records `decoder.0` to `decoder.N`.
     pub fn forward(&self, xs: Tensor, state: &mut State) -> Result<Tensor> {
         let (_, t, _) = xs.dims3()?;

@@ -52,6 +52,12 @@ impl Keys {
         (self.k.len() + self.v.len()) * size_of::<f32>()
     }
 
+    /// Bytes of `positions` positions of `heads` heads of `width` features.
+    pub fn bytes_at(heads: usize, width: usize, positions: usize) -> usize {
+        let empty = Self::new(heads, width);
+        positions.div_ceil(WIDTH) * (empty.k_block() + empty.v_block()) * size_of::<f32>()
+    }
+
     /// Makes room for `positions` in all, so that appending does not allocate.
     pub fn reserve(&mut self, positions: usize) {
         let blocks = positions.div_ceil(WIDTH);

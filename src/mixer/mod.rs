@@ -17,6 +17,8 @@ pub trait Mixer: Send + Sync + 'static {
     type Memory: Memory;
     /// An empty memory of `rows` rows.
     fn memory(&self, rows: usize) -> Result<Self::Memory>;
+    /// Bytes of one row's memory after `positions` tokens.
+    fn bytes_at(&self, positions: usize) -> usize;
     /// Reads t tokens a row: (b, t, d) -> (b, t, d); the memory has t more afterwards. Any cut of a sequence into calls gives the same numbers.
     fn forward(&self, xs: &Tensor, memory: &mut Self::Memory) -> Result<Tensor>;
 }
@@ -25,6 +27,8 @@ pub trait Mixer: Send + Sync + 'static {
 pub trait AnyMixer: Send + Sync {
     /// See [`Mixer::memory`].
     fn memory(&self, rows: usize) -> Result<Box<dyn AnyMemory>>;
+    /// See [`Mixer::bytes_at`].
+    fn bytes_at(&self, positions: usize) -> usize;
     /// See [`Mixer::forward`].
     fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor>;
 }
@@ -32,6 +36,10 @@ pub trait AnyMixer: Send + Sync {
 impl<M: Mixer> AnyMixer for M {
     fn memory(&self, rows: usize) -> Result<Box<dyn AnyMemory>> {
         Ok(Box::new(Mixer::memory(self, rows)?))
+    }
+
+    fn bytes_at(&self, positions: usize) -> usize {
+        Mixer::bytes_at(self, positions)
     }
 
     fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor> {

@@ -75,6 +75,10 @@ impl Mixer for Softmax {
         Ok(Kv((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width)).collect()))
     }
 
+    fn bytes_at(&self, positions: usize) -> usize {
+        Keys::bytes_at(self.heads.count, self.heads.width, positions)
+    }
+
     fn forward(&self, xs: &Tensor, memory: &mut Kv) -> Result<Tensor> {
         let (b, t, d) = xs.dims3()?;
         let Projections { q, k, v, out } = &self.projections;

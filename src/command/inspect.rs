@@ -1,0 +1,84 @@
+//! `effattn inspect`: what a checkpoint holds, and what its state will weigh.
+
+use super::{Exit, open};
+use crate::arch;
+use crate::checkpoint::Checkpoint;
+use crate::cli::{InspectArgs, ReportFormat};
+use crate::error::Result;
+use crate::report::{bytes, grouped};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Tokens at which the state is weighed.
+const LENGTHS: [usize; 3] = [1024, 4096, 16_384];
+/// Tokens that the decoder has written by then, where an encoder read the document.
+const WRITTEN: usize = 128;
+
+/// Prints the checkpoint's facts.
+pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Exit> {
+    let facts = facts(&open(&args.model, 0)?)?;
+    match args.format {
+        ReportFormat::Text | ReportFormat::Markdown => write!(out, "{}", text(&facts))?,
+        ReportFormat::Json => writeln!(out, "{facts:#}")?,
+    }
+    Ok(Exit::Success)
+}
+
+fn facts(c: &Checkpoint) -> Result<Value> {
+    let info = c.model.info();
+    let target = WRITTEN.min(info.max_target.unwrap_or(WRITTEN));
+    let state = |n: usize| {
+        let fits = info.max_source.is_none_or(|most| n <= most);
+        let (source, target) = if info.encoder_decoder { (n, target) } else { (0, n) };
+        (n.to_string(), if fits { json!(c.model.state_bytes(source, target)) } else { Value::Null })
+    };
+    Ok(json!({
+        "name": c.name,
+        "model_type": info.model_type,
+        "summary": arch::find(&c.config)?.summary,
+        "attention": info.attention,
+        "encoder_layers": info.layers.0,
+        "decoder_layers": info.layers.1,
+        "vocab_size": info.vocab_size,
+        "max_source": info.max_source,
+        "max_target": info.max_target,
+        "parameters": c.store.parameters(),
+        "bytes_on_disk": c.store.bytes(),
+        "dtypes": c.store.dtypes(),
+        "dtype_in_memory": "f32",
+        "tokenizer": c.tokenizer.as_ref().map(|t| t.get_vocab_size(true)),
+        "generation_config": c.generation_config.is_some(),
+        "unread_config_keys": c.unread,
+        "state_bytes": LENGTHS.map(state).into_iter().collect::<serde_json::Map<_, _>>(),
+        "state_written_tokens": info.encoder_decoder.then_some(target),
+    }))
+}
+
+fn text(f: &Value) -> String {
+    let count = |v: &Value| v.as_u64().map_or("no limit".to_string(), |n| grouped(n as usize));
+    let size = |v: &Value| v.as_u64().map_or(String::new(), |n| bytes(n as usize));
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_string();
+    let dtypes = f["dtypes"].as_object().map(|d| d.iter().map(|(k, n)| format!("{k} × {n}")).collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    let unread = f["unread_config_keys"].as_array().map(|k| k.iter().map(word).collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    let on_disk = if dtypes.is_empty() { "made up, none on disk".to_string() } else { format!("{} on disk ({dtypes} tensors), f32 in memory", size(&f["bytes_on_disk"])) };
+    let mut lines = vec![
+        ("architecture", format!("{} ({})", word(&f["model_type"]), word(&f["summary"]))),
+        ("attention", word(&f["attention"])),
+        ("layers", format!("{} encoder, {} decoder", f["encoder_layers"], f["decoder_layers"])),
+        ("parameters", count(&f["parameters"])),
+        ("weights", on_disk),
+        ("vocabulary", format!("{} tokens", count(&f["vocab_size"]))),
+        ("tokenizer", f["tokenizer"].as_u64().map_or("none (use `--ids`)".into(), |n| format!("{} tokens", grouped(n as usize)))),
+        ("source, target", format!("{}, {} tokens at most", count(&f["max_source"]), count(&f["max_target"]))),
+        ("generation", if f["generation_config"] == json!(true) { "generation_config.json".into() } else { "defaults of config.json".into() }),
+        ("unread keys", if unread.is_empty() { "none".into() } else { unread }),
+    ];
+    let after = f["state_written_tokens"].as_u64().map_or(String::new(), |n| format!(", {n} written"));
+    let labels = LENGTHS.map(|n| format!("state at {}", grouped(n)));
+    for (n, label) in LENGTHS.iter().zip(&labels) {
+        let v = &f["state_bytes"][n.to_string()];
+        lines.push((label, if v.is_null() { "longer than the model's positions".into() } else { format!("{} a document{after}", size(v)) }));
+    }
+    let width = lines.iter().map(|(l, _)| l.len()).max().unwrap_or(0);
+    lines.iter().fold(format!("{}\n", word(&f["name"])), |out, (label, value)| out + &format!("  {label:width$}  {value}\n"))
+}

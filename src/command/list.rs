@@ -1,0 +1,65 @@
+//! `effattn list`: the registries.
+
+use super::Exit;
+use crate::arch;
+use crate::cli::{ListArgs, ReportFormat};
+use crate::decode::STRATEGIES;
+use crate::error::Result;
+use crate::mixer::{self, Growth};
+use crate::report::Table;
+use serde_json::json;
+use std::io::Write;
+
+/// Prints model types, attention variants and decoding strategies.
+pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
+    match args.format {
+        ReportFormat::Text => {
+            let parts = [("model types", models()), ("attention variants", variants()), ("decoding", strategies())];
+            write!(out, "{}", parts.map(|(title, table)| format!("{title}\n{}", table.text())).join("\n"))?;
+        }
+        ReportFormat::Markdown => {
+            let parts = [("Model types", models()), ("Attention variants", variants()), ("Decoding", strategies())];
+            write!(out, "{}", parts.map(|(title, table)| format!("## {title}\n\n{}", table.markdown())).join("\n"))?;
+        }
+        ReportFormat::Json => writeln!(out, "{:#}", as_json())?,
+    }
+    Ok(Exit::Success)
+}
+
+fn models() -> Table {
+    let mut table = Table::new(["model_type", "what it is", "attention", "checkpoints"]);
+    for a in arch::REGISTRY {
+        table.row([a.model_type, a.summary, &a.mixers.join(", "), a.checkpoints]);
+    }
+    table
+}
+
+fn variants() -> Table {
+    let mut table = Table::new(["name", "encodes", "decodes", "state", "source"]);
+    let yes = |b: bool| if b { "yes" } else { "no" };
+    for s in mixer::REGISTRY {
+        table.row([s.name, yes(s.bidirectional), yes(s.causal), growth(s.state), s.paper]);
+    }
+    table
+}
+
+fn strategies() -> Table {
+    let mut table = Table::new(["strategy", "settings"]);
+    STRATEGIES.iter().for_each(|(name, settings)| table.row([*name, *settings]));
+    table
+}
+
+fn growth(g: Growth) -> &'static str {
+    match g {
+        Growth::Linear => "grows with the tokens read",
+        Growth::None => "none",
+    }
+}
+
+fn as_json() -> serde_json::Value {
+    json!({
+        "model_types": arch::REGISTRY.iter().map(|a| json!({"model_type": a.model_type, "summary": a.summary, "mixers": a.mixers, "checkpoints": a.checkpoints})).collect::<Vec<_>>(),
+        "mixers": mixer::REGISTRY.iter().map(|s| json!({"name": s.name, "paper": s.paper, "state": growth(s.state), "causal": s.causal, "bidirectional": s.bidirectional})).collect::<Vec<_>>(),
+        "strategies": STRATEGIES.iter().map(|(name, settings)| json!({"name": name, "settings": settings})).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,69 @@
+//! `effattn verify`: a model against stored outputs of its reference implementation.
+
+use super::{Exit, open};
+use crate::cli::{ReportFormat, VerifyArgs};
+use crate::error::Result;
+use crate::report::Table;
+use crate::verify::{Check, Finding, Report, verify};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Prints the comparison; [`Exit::Gate`] when something failed.
+pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
+    let report = verify(&open(&args.model, 0)?, &args.golden, args.atol)?;
+    match args.format {
+        ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,
+        ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,
+    }
+    Ok(if report.passed() { Exit::Success } else { Exit::Gate })
+}
+
+fn text(report: &Report, atol: f64) -> String {
+    let mut table = Table::new(["output", "max abs", "max rel", "first difference", ""]).right(&[1, 2]);
+    for c in &report.checks {
+        let verdict = if c.passed { "ok" } else { "FAILED" };
+        let place = |first: &Option<(usize, usize)>| first.map_or(String::new(), |(r, i)| format!("row {r}, position {i}"));
+        match &c.finding {
+            Finding::Close { max_abs, max_rel, first } => table.row([c.key.clone(), format!("{max_abs:.1e}"), format!("{max_rel:.1e}"), place(first), verdict.into()]),
+            Finding::Sequence { first } => {
+                let said = if c.passed { "equal".into() } else { place(first) };
+                table.row([c.key.clone(), String::new(), String::new(), said, verdict.into()]);
+            }
+        }
+    }
+    let mut out = table.text();
+    if !report.not_compared.is_empty() {
+        out += &format!("not compared: {}\n", report.not_compared.join(", "));
+    }
+    out + &match report.checks.iter().find(|c| !c.passed) {
+        None => format!("all {} outputs agree (tolerance {atol:.0e})\n", report.checks.len()),
+        Some(first) => format!("{} of {} outputs differ, the first is `{}`\n", report.checks.iter().filter(|c| !c.passed).count(), report.checks.len(), first.key),
+    }
+}
+
+fn as_json(report: &Report, atol: f64) -> Value {
+    let check = |c: &Check| {
+        let place = |first: &Option<(usize, usize)>| first.map_or(Value::Null, |(row, position)| json!({"row": row, "position": position}));
+        match &c.finding {
+            Finding::Close { max_abs, max_rel, first } => {
+                json!({"key": c.key, "max_abs": number(*max_abs), "max_rel": number(*max_rel), "first": place(first), "passed": c.passed})
+            }
+            Finding::Sequence { first } => json!({"key": c.key, "first": place(first), "passed": c.passed}),
+        }
+    };
+    json!({
+        "max_abs_logits": report.max_abs(&["logits", "greedy_step_logits"]).map(number),
+        "max_abs_encoder": report.max_abs(&["encoder_last_hidden_state"]).map(number),
+        "greedy_equal": report.equal("greedy"),
+        "beam_equal": report.equal("beam4_lp2_nr3"),
+        "passed": report.passed(),
+        "atol": atol,
+        "checks": report.checks.iter().map(check).collect::<Vec<_>>(),
+        "not_compared": report.not_compared,
+    })
+}
+
+/// JSON has no NaN: the word stands for it.
+fn number(x: f64) -> Value {
+    if x.is_finite() { json!(x) } else { json!(x.to_string()) }
+}
