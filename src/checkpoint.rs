@@ -52,7 +52,8 @@ impl Checkpoint {
             }
         };
         let config = read("config.json")?.ok_or_else(|| {
-            Error::new(format!("{}: no config.json", dir.display())).hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
+            Error::new(format!("{}: no config.json", dir.display()))
+                .hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
         })?;
         let files = Files { config: &config, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));

@@ -164,7 +164,9 @@ fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
         files.insert(dir.join(file));
     }
     match files.iter().find(|f| !f.exists()) {
-        Some(missing) => Err(Error::new(format!("{}: missing, though {at} names it", missing.display())).hint("fetch all shards of the checkpoint")),
+        Some(missing) => {
+            Err(Error::new(format!("{}: missing, though {at} names it", missing.display())).hint("fetch all shards of the checkpoint"))
+        }
         None => Ok(files.into_iter().collect()),
     }
 }
@@ -206,7 +208,8 @@ impl Weights {
 
     /// Whether two tensors hold the same bytes.
     pub fn same(&self, a: &str, b: &str) -> bool {
-        let of = |name: &str| self.store.tensors.get(&self.name(name)).map(|(f, e)| (e.dtype, &self.store.files[*f].1.get()[e.range.clone()]));
+        let of =
+            |name: &str| self.store.tensors.get(&self.name(name)).map(|(f, e)| (e.dtype, &self.store.files[*f].1.get()[e.range.clone()]));
         of(a).is_some() && of(a) == of(b)
     }
 

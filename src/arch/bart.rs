@@ -36,7 +36,13 @@ struct Config {
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
-    for (key, value) in [("normalize_before", false), ("normalize_embedding", true), ("static_position_embeddings", false), ("add_final_layer_norm", false), ("add_bias_logits", false)] {
+    for (key, value) in [
+        ("normalize_before", false),
+        ("normalize_embedding", true),
+        ("static_position_embeddings", false),
+        ("add_final_layer_norm", false),
+        ("add_bias_logits", false),
+    ] {
         expect(&c.rest, key, &json!(value))?;
     }
     let positions = |w: &Weights| Positions::learned(w, (c.max_position_embeddings, c.sizes.d_model), OFFSET);

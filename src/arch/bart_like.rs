@@ -1,7 +1,8 @@
 //! What BART, Pegasus and LED have in common: the names of their tensors and the order of their layers.
 
 use crate::block::{
-    Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, LayerNorm, Linear, Order, Positions, Projections, Seq2Seq, Input,
+    Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, Input, LayerNorm, Linear, Order,
+    Positions, Projections, Seq2Seq,
 };
 use crate::error::{Error, Result};
 use crate::kernel::linear::Packed;

@@ -53,7 +53,11 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         Window::Each(each) => each.clone(),
     };
     if windows.len() != c.sizes.encoder_layers {
-        return Err(Error::new(format!("config.json: `attention_window` has {} windows for {} encoder layers", windows.len(), c.sizes.encoder_layers)));
+        return Err(Error::new(format!(
+            "config.json: `attention_window` has {} windows for {} encoder layers",
+            windows.len(),
+            c.sizes.encoder_layers
+        )));
     }
     let mut distinct = windows.clone();
     distinct.dedup();
@@ -61,10 +65,9 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let plan = Plan {
         prefix: "led",
         order: Order::Post,
-        positions: [
-            &|w| Positions::learned(w, (c.max_encoder_position_embeddings, d), 0),
-            &|w| Positions::learned(w, (c.max_decoder_position_embeddings, d), 0),
-        ],
+        positions: [&|w| Positions::learned(w, (c.max_encoder_position_embeddings, d), 0), &|w| {
+            Positions::learned(w, (c.max_decoder_position_embeddings, d), 0)
+        }],
         reader: &|w, heads, i| Ok(Box::new(Longformer::load(w, heads, windows[i])?)),
         default_global: Some(vec![0]),
         attention: format!("longformer window={named}"),

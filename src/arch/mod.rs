@@ -47,24 +47,46 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
     let Some(wanted) = config["model_type"].as_str() else {
         return Err(Error::new("config.json: no `model_type`").hint(format!("known are {known}")));
     };
-    REGISTRY.iter().find(|a| a.model_type == wanted).ok_or_else(|| {
-        Error::new(format!("config.json: `model_type` `{wanted}` is not implemented")).hint(format!("known are {known}"))
-    })
+    REGISTRY
+        .iter()
+        .find(|a| a.model_type == wanted)
+        .ok_or_else(|| Error::new(format!("config.json: `model_type` `{wanted}` is not implemented")).hint(format!("known are {known}")))
 }
 
 /// Reads a configuration with the field names of config.json.
 fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
-    serde_json::from_value(config.clone()).map_err(|e| Error::new(format!("config.json: {e}")).hint("compare it with the published checkpoint's"))
+    serde_json::from_value(config.clone())
+        .map_err(|e| Error::new(format!("config.json: {e}")).hint("compare it with the published checkpoint's"))
 }
 
 /// Keys that generation reads.
 const GENERATION: &[&str] = &[
-    "bad_words_ids", "begin_suppress_tokens", "bos_token_id", "decoder_start_token_id", "do_sample", "early_stopping", "eos_token_id",
-    "forced_bos_token_id", "forced_eos_token_id", "length_penalty", "max_length", "max_new_tokens", "min_length", "no_repeat_ngram_size", "num_beams",
-    "num_return_sequences", "pad_token_id", "repetition_penalty", "suppress_tokens", "temperature", "top_k", "top_p",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "decoder_start_token_id",
+    "do_sample",
+    "early_stopping",
+    "eos_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "length_penalty",
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beams",
+    "num_return_sequences",
+    "pad_token_id",
+    "repetition_penalty",
+    "suppress_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
 ];
 /// Keys that say what the checkpoint is, or how it was trained, not how it computes.
-const DESCRIPTION: &[&str] = &["model_type", "architectures", "transformers_version", "dtype", "torch_dtype", "_name_or_path", "use_cache", "is_encoder_decoder"];
+const DESCRIPTION: &[&str] =
+    &["model_type", "architectures", "transformers_version", "dtype", "torch_dtype", "_name_or_path", "use_cache", "is_encoder_decoder"];
 
 /// The keys of `rest` that neither generation nor anybody else reads.
 fn unread(rest: &Map<String, Value>) -> Vec<String> {
@@ -74,8 +96,10 @@ fn unread(rest: &Map<String, Value>) -> Vec<String> {
 /// Fails if `rest` sets `key` to anything but `value`: an option that changes the mathematics and is not implemented.
 fn expect(rest: &Map<String, Value>, key: &str, value: &Value) -> Result<()> {
     match rest.get(key) {
-        Some(found) if found != value && !found.is_null() => Err(Error::new(format!("config.json: `{key}: {found}` is not implemented, only `{value}`"))
-            .hint("the option changes what the model computes, so it is not ignored")),
+        Some(found) if found != value && !found.is_null() => {
+            Err(Error::new(format!("config.json: `{key}: {found}` is not implemented, only `{value}`"))
+                .hint("the option changes what the model computes, so it is not ignored"))
+        }
         _ => Ok(()),
     }
 }

@@ -33,7 +33,13 @@ struct Config {
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
-    for (key, value) in [("normalize_before", true), ("normalize_embedding", false), ("static_position_embeddings", true), ("add_final_layer_norm", true), ("add_bias_logits", false)] {
+    for (key, value) in [
+        ("normalize_before", true),
+        ("normalize_embedding", false),
+        ("static_position_embeddings", true),
+        ("add_final_layer_norm", true),
+        ("add_bias_logits", false),
+    ] {
         expect(&c.rest, key, &json!(value))?;
     }
     let positions = |w: &Weights| Positions::sinusoidal(w, (c.max_position_embeddings, c.sizes.d_model));

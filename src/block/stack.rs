@@ -120,7 +120,8 @@ impl Decoder {
             let memory = next()?;
             xs = self.order.residual(&layer.mixer_norm, &xs, |xs| layer.mixer.forward(xs, memory.as_mut()))?;
             if let Some((cross, norm)) = &layer.cross {
-                let memory = next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(|| Error::new("the state belongs to another model"))?;
+                let memory =
+                    next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(|| Error::new("the state belongs to another model"))?;
                 xs = self.order.residual(norm, &xs, |xs| cross.forward(xs, memory))?;
             }
             xs = self.order.residual(&layer.feed_forward_norm, &xs, |xs| layer.feed_forward.forward(xs))?;

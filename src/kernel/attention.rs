@@ -177,7 +177,11 @@ pub fn attend(jobs: &[Job], heads: usize, width: usize, scale: f32) -> Vec<f32> 
         unsafe { tile(job, rows.clone(), t % heads, (width, d, scale), target.add(at * d + t % heads * width)) }
     };
     let tasks = tiles.len() * heads;
-    if work < 1 << 16 { (0..tasks).for_each(task) } else { (0..tasks).into_par_iter().for_each(task) }
+    if work < 1 << 16 {
+        (0..tasks).for_each(task)
+    } else {
+        (0..tasks).into_par_iter().for_each(task)
+    }
     out
 }
 
@@ -195,7 +199,18 @@ unsafe fn tile(job: &Job, rows: Range<usize>, head: usize, (width, d, scale): (u
             let panel = span.keys.k_panel(b, head);
             // SAFETY: n rows of `width` features, d apart; WIDTH columns of the scores
             unsafe {
-                product(isa, &Product { x: q.as_ptr(), stride: d, rows: n, k: width, panel: panel.as_ptr(), out: scores.as_mut_ptr().add(at), out_stride: columns })
+                product(
+                    isa,
+                    &Product {
+                        x: q.as_ptr(),
+                        stride: d,
+                        rows: n,
+                        k: width,
+                        panel: panel.as_ptr(),
+                        out: scores.as_mut_ptr().add(at),
+                        out_stride: columns,
+                    },
+                )
             };
             at += WIDTH;
         }
@@ -219,7 +234,18 @@ unsafe fn tile(job: &Job, rows: Range<usize>, head: usize, (width, d, scale): (u
                 let panel = span.keys.v_panel(b, head, c);
                 // SAFETY: n rows of WIDTH probabilities; WIDTH lines of the panel; n lines of acc
                 unsafe {
-                    product(isa, &Product { x: scores.as_ptr().add(at), stride: columns, rows: n, k: WIDTH, panel: panel.as_ptr(), out: acc[0].as_mut_ptr(), out_stride: WIDTH })
+                    product(
+                        isa,
+                        &Product {
+                            x: scores.as_ptr().add(at),
+                            stride: columns,
+                            rows: n,
+                            k: WIDTH,
+                            panel: panel.as_ptr(),
+                            out: acc[0].as_mut_ptr(),
+                            out_stride: WIDTH,
+                        },
+                    )
                 };
                 at += WIDTH;
             }
@@ -269,7 +295,8 @@ mod tests {
                 for (s, span) in job.spans.iter().enumerate() {
                     for j in span.visible.range(i, span.keys.len()).filter(|j| !span.hidden.contains(j)) {
                         let at = j * d + h * width;
-                        let score: f64 = (0..width).map(|f| f64::from(q[h * width + f]) * f64::from(k[s][at + f])).sum::<f64>() * f64::from(scale);
+                        let score: f64 =
+                            (0..width).map(|f| f64::from(q[h * width + f]) * f64::from(k[s][at + f])).sum::<f64>() * f64::from(scale);
                         top = top.max(score);
                         pairs.push((score, &v[s][at..at + width]));
                     }

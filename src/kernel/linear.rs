@@ -105,7 +105,10 @@ impl Packed {
             let x = &x[r * k..(r + n) * k];
             // SAFETY: n rows of k, one panel, n rows of WIDTH; `isa()` is available
             unsafe {
-                product(isa, &Product { x: x.as_ptr(), stride: k, rows: n, k, panel: panel.as_ptr(), out: out[0].as_mut_ptr(), out_stride: WIDTH })
+                product(
+                    isa,
+                    &Product { x: x.as_ptr(), stride: k, rows: n, k, panel: panel.as_ptr(), out: out[0].as_mut_ptr(), out_stride: WIDTH },
+                )
             };
             for (i, line) in out[..n].iter_mut().enumerate() {
                 if let Some(bias) = &self.bias {

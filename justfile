@@ -1,0 +1,33 @@
+# what to run, and how; `just --list` shows it
+
+# everything that CI checks
+check: fmt clippy test docs deny
+
+# formatting
+fmt:
+    cargo fmt --check
+
+# lints, all targets
+clippy:
+    cargo clippy --release --all-targets --locked -- -D warnings
+
+# all tests
+test:
+    cargo test --release --locked
+
+# the generated pages are what this build would generate
+docs:
+    cargo test --release --locked --test docs
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --locked
+
+# licences, advisories and sources of dependencies (needs cargo-deny)
+deny:
+    cargo deny --log-level error check licenses bans sources
+
+# writes the generated pages anew
+generate:
+    EFFATTN_WRITE_DOCS=1 cargo test --release --test docs
+
+# makes a fixture anew from its reference, e.g. `just fixture led-windows` (Python with fixtures/requirements.txt)
+fixture name:
+    python fixtures/{{name}}/reference.py
