@@ -116,3 +116,41 @@ unsafe fn tile<L: Lanes, const P: usize, const R: usize>(p: &Product) -> usize {
     }
     R
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::testing::noise;
+
+    #[test]
+    fn every_path_of_this_machine_equals_the_definition() {
+        for isa in Isa::ALL.into_iter().filter(|i| i.available()) {
+            for rows in 1..=ROWS {
+                for k in [0, 1, 5, 64] {
+                    let (x, panel) = (noise(rows * (k + 2), 1), noise(k * WIDTH, 2));
+                    let mut out = vec![0.5f32; rows * WIDTH];
+                    // SAFETY: sizes as stated, the path is available
+                    unsafe {
+                        product(
+                            isa,
+                            &Product {
+                                x: x.as_ptr(),
+                                stride: k + 2,
+                                rows,
+                                k,
+                                panel: panel.as_ptr(),
+                                out: out.as_mut_ptr(),
+                                out_stride: WIDTH,
+                            },
+                        );
+                    }
+                    for (at, got) in out.iter().enumerate() {
+                        let (r, j) = (at / WIDTH, at % WIDTH);
+                        let want: f64 = 0.5 + (0..k).map(|i| f64::from(x[r * (k + 2) + i]) * f64::from(panel[i * WIDTH + j])).sum::<f64>();
+                        assert!((f64::from(*got) - want).abs() < 1e-5, "{} {rows} {k}: {got} {want}", isa.name());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -104,3 +104,39 @@ impl Reader for Longformer {
         self.out.forward(&tensor(mixed, shape)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Projections;
+    use crate::kernel::linear::{Layout, Packed};
+    use crate::kernel::testing::noise;
+    use crate::mixer::Softmax;
+    use std::sync::Arc;
+
+    fn linear(d: usize, seed: u64) -> Linear {
+        Linear::from_packed(Arc::new(Packed::new(&noise(d * d, seed), (d, d), Layout::OutIn, Some(noise(d, seed + 1)))))
+    }
+
+    #[test]
+    fn a_window_over_everything_is_full_attention() -> Result<()> {
+        let (d, n) = (24, 41);
+        let heads = Heads::new(d, 3)?;
+        let all: Vec<Linear> = (0..7).map(|i| linear(d, 10 * i)).collect();
+        let [q, k, v, out, gq, gk, gv] = <[Linear; 7]>::try_from(all).map_err(|_| Error::new("seven"))?;
+        let xs = tensor(noise(n * d, 99), (n, d))?;
+        let documents = Documents::new(vec![30, 11], vec![])?;
+        let full = Softmax::new(heads, Projections { q: q.clone(), k: k.clone(), v: v.clone(), out: out.clone() });
+        let window = |reach| Longformer {
+            heads,
+            reach,
+            local: [q.clone(), k.clone(), v.clone()],
+            global: [gq.clone(), gk.clone(), gv.clone()],
+            out: out.clone(),
+        };
+        let (a, b) = (full.read(&xs, &documents)?.to_vec2::<f32>()?, window(30).read(&xs, &documents)?.to_vec2::<f32>()?);
+        assert_eq!(a, b);
+        assert_ne!(a, window(3).read(&xs, &documents)?.to_vec2::<f32>()?);
+        Ok(())
+    }
+}

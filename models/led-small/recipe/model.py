@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from transformers import LEDConfig, LEDForConditionalGeneration
 
 PAD, EOS, START = 1, 2, 2
-WIDTH, HEADS, WINDOW, POSITIONS = 256, 4, 256, 64      # POSITIONS: the first channels, which carry the sinusoids
+WIDTH, HEADS, WINDOW = 256, 4, 256
+POSITIONS, SLOT = 64, 32                    # channels of the sinusoids; of each slot of `initialise`
 
 
 def new_model(vocabulary, seed):
@@ -27,13 +28,16 @@ def new_model(vocabulary, seed):
 
 @torch.no_grad()
 def initialise(model):
-    """Starts from a network that can already look things up (Elhage et al. 2021, 'induction heads'; Trockman & Kolter 2023, 'mimetic
-    initialization'): positions are sinusoids in channels of their own; in the first layers one head looks at the previous token and
-    one at the next; the last cross-attention looks for the source token whose predecessor was just written, and copies it."""
+    """Starts from a network that can already copy ('induction heads', Elhage et al. 2021, set by hand in the spirit of 'mimetic
+    initialisation', Trockman & Kolter 2023; all of it is trained further). Channels: positions as fixed sinusoids | tokens | three
+    slots. In the first layers three heads write a projection of the tokens at offsets -1, -2 and -3 into the slots. The last
+    cross-attention looks for the source token whose predecessors are the tokens just written, and adds it to the output."""
     led, size = model.led, WIDTH // HEADS
     deviation = WIDTH ** -0.5
-    led.shared.weight.normal_(0, deviation)
-    led.shared.weight[:, :POSITIONS] *= 0.1
+    slots = [slice(WIDTH - SLOT * (3 - i), WIDTH - SLOT * (2 - i)) for i in range(3)]
+    tokens = slice(POSITIONS, slots[0].start)
+    led.shared.weight.normal_(0, 0.015)
+    led.shared.weight[:, tokens].normal_(0, 0.08)
     led.shared.weight[PAD] = 0
     rates = 2.0 * 3000.0 ** -torch.linspace(0, 1, POSITIONS // 2)
     for table in (led.encoder.embed_positions, led.decoder.embed_positions):
@@ -42,30 +46,41 @@ def initialise(model):
         table.weight[:, :POSITIONS] = deviation * torch.stack((angles.sin(), angles.cos()), -1).flatten(1)
         table.weight.requires_grad_(False)
 
-    frames = torch.linalg.qr(torch.randn(WIDTH - POSITIONS, WIDTH - POSITIONS)).Q       # orthogonal directions among the token channels
-    reading, writing = (F.pad(frames[i * size:(i + 1) * size], (POSITIONS, 0)) for i in range(2))
+    room = tokens.stop - tokens.start
+    projection = torch.zeros(SLOT, WIDTH)
+    projection[:, tokens] = torch.linalg.qr(torch.randn(room, room)).Q[:SLOT]
+    identity = torch.eye(WIDTH)
+    readers = [projection] + [identity[s] for s in slots]          # what they read: this token, the one before, ...
 
-    def neighbour(query, key, value, output, head, offset):
-        """This head attends to the token at `offset`."""
-        rows, fast = slice(head * size, (head + 1) * size), POSITIONS // 2
-        turn = torch.zeros(size, WIDTH)
-        for k in range(fast // 2):
-            sine, cosine = math.sin(rates[k] * offset), math.cos(rates[k] * offset)
-            turn[2 * k, 2 * k], turn[2 * k, 2 * k + 1] = cosine, sine
-            turn[2 * k + 1, 2 * k], turn[2 * k + 1, 2 * k + 1] = -sine, cosine
-        query.weight[rows], key.weight[rows] = 3.3 * turn, 3.3 * torch.eye(size, WIDTH) * (torch.arange(size) < fast)[:, None]
-        value.weight[rows], output.weight[:, rows] = reading, writing.T
+    fast = POSITIONS // 2                                          # the faster half of the sinusoids tells neighbours apart
+    still = torch.zeros(size, WIDTH)
+    still[:fast, :fast] = torch.eye(fast)
+    for query, key, value, output in (projections(led.encoder.layers[0].self_attn), projections(led.decoder.layers[0].self_attn)):
+        for head in range(3):
+            rows, turn = slice(head * size, (head + 1) * size), torch.zeros(size, WIDTH)
+            for k in range(fast // 2):
+                sine, cosine = math.sin(rates[k] * (head + 1)), math.cos(rates[k] * (head + 1))
+                turn[2 * k:2 * k + 2, 2 * k:2 * k + 2] = torch.tensor([[cosine, -sine], [sine, cosine]])
+            query.weight[rows], key.weight[rows] = 3.5 * turn, 3.5 * still
+            value.weight[rows][:SLOT] = projection
+            output.weight[:, rows] *= 0.1
+            output.weight[slots[head], rows][:, :SLOT] = torch.eye(SLOT)
 
-    first = led.encoder.layers[0].self_attn
-    inner = first.longformer_self_attn
-    neighbour(inner.query, inner.key, inner.value, first.output, 0, -1)
-    own = led.decoder.layers[0].self_attn
-    neighbour(own.q_proj, own.k_proj, own.v_proj, own.out_proj, 0, -1)
-    for cross, gain in ((led.decoder.layers[0].encoder_attn, 0.3), (led.decoder.layers[1].encoder_attn, 2.0)):
-        cross.v_proj.weight += torch.eye(WIDTH)
-        cross.out_proj.weight += gain * torch.eye(WIDTH)
-    cross.q_proj.weight += reading.repeat(HEADS, 1)
-    cross.k_proj.weight += writing.repeat(HEADS, 1)
+    for layer, gain in zip(led.decoder.layers, (0.3, 2.0)):
+        query, key, value, output = projections(layer.encoder_attn)
+        value.weight += identity
+        output.weight += gain * identity
+    rotation = torch.linalg.qr(torch.randn(SLOT, SLOT)).Q
+    for weight, (one, two, three) in ((query.weight, readers[:3]), (key.weight, readers[1:])):
+        weight += 1.1 * torch.cat((one, two + rotation @ three)).repeat(HEADS, 1)
+
+
+def projections(attention):
+    """The query, key, value and output matrices of an attention of either kind."""
+    if hasattr(attention, "longformer_self_attn"):
+        inner = attention.longformer_self_attn
+        return inner.query, inner.key, inner.value, attention.output
+    return attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj
 
 
 class Lean:
@@ -173,11 +188,14 @@ class Lean:
         return F.linear(states, self.led.shared.weight.to(states.dtype))
 
     def loss(self, sources, targets, smoothing):
-        """Mean cross-entropy of the target tokens (padded with PAD), with label smoothing, and without."""
+        """Cross-entropy of the target tokens (padded with PAD): with label smoothing and each summary weighted by the root of its
+        length; and the plain mean."""
         states, padding = self.encode(sources)
         inputs = torch.cat((torch.full_like(targets[:, :1], START), targets[:, :-1]), 1)
         real = targets != PAD
         logits = self.logits(self.decode(inputs, states, padding)[real])
         logs = torch.log_softmax(logits, -1)
-        plain = -logs.gather(1, targets[real][:, None]).float().mean()
-        return (1 - smoothing) * plain - smoothing * logs.float().mean(), plain.detach()
+        plain = -logs.gather(1, targets[real][:, None])[:, 0].float()
+        weights = (real.sum(1, keepdim=True) ** -0.5).expand_as(targets)[real]
+        smooth = (1 - smoothing) * plain - smoothing * logs.float().mean(-1)
+        return (smooth * weights).sum() / weights.sum(), plain.detach().mean()

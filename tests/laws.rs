@@ -1,0 +1,153 @@
+//! Laws that every architecture of the registry keeps, on its tiny configuration with made-up weights. Equality means the same bits.
+
+use effattn::arch::{Arch, REGISTRY};
+use effattn::memory::State;
+use effattn::model::{Model, Source};
+use effattn::weights::Store;
+use std::sync::Arc;
+
+/// Every architecture with its tiny model.
+fn models() -> impl Iterator<Item = (&'static Arch, Box<dyn Model>)> {
+    REGISTRY.iter().map(|arch| {
+        let config = serde_json::from_str(arch.tiny).expect("a tiny configuration is JSON");
+        let store = Arc::new(Store::random(7));
+        (arch, (arch.load)(&config, &store.root()).expect("a tiny model loads").model)
+    })
+}
+
+/// `n` token ids that look random.
+fn ids(n: usize, seed: u32) -> Vec<u32> {
+    (0..n as u32).map(|i| 3 + (i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)) % 58).collect()
+}
+
+/// The state after reading a document (or the start of a prompt).
+fn read(model: &dyn Model, rows: Vec<Vec<u32>>) -> State {
+    model.encode(&Source::new(rows)).expect("the source is fine").0
+}
+
+fn score(model: &dyn Model, tokens: &[Vec<u32>], state: &mut State) -> Vec<Vec<Vec<f32>>> {
+    model.score(tokens, state).and_then(|x| Ok(x.to_vec3()?)).expect("scoring works")
+}
+
+#[test]
+fn any_chunking_gives_the_same_bits() {
+    for (arch, model) in models() {
+        let (source, target) = (ids(37, 1), ids(40, 2));
+        let whole = score(&*model, std::slice::from_ref(&target), &mut read(&*model, vec![source.clone()]));
+        for cut in [1, 3, 7, 32, 33] {
+            let mut state = read(&*model, vec![source.clone()]);
+            let parts: Vec<Vec<f32>> = target.chunks(cut).flat_map(|c| score(&*model, &[c.to_vec()], &mut state).remove(0)).collect();
+            assert!(parts == whole[0], "{}: chunks of {cut} differ", arch.model_type);
+        }
+        let mut state = read(&*model, vec![source]);
+        for (i, token) in target.iter().enumerate() {
+            let step = model.step(&[*token], &mut state).and_then(|x| Ok(x.to_vec2::<f32>()?)).expect("a step works");
+            assert!(step[0] == whole[0][i], "{}: step {i} differs", arch.model_type);
+        }
+    }
+}
+
+#[test]
+fn later_tokens_never_change_earlier_outputs() {
+    for (arch, model) in models() {
+        let (mut a, source) = (ids(20, 3), ids(11, 4));
+        let before = score(&*model, &[a.clone()], &mut read(&*model, vec![source.clone()]));
+        a[13] = (a[13] + 1) % 61;
+        let after = score(&*model, &[a], &mut read(&*model, vec![source]));
+        assert!(before[0][..13] == after[0][..13], "{}: the past changed", arch.model_type);
+        assert!(before[0][13..] != after[0][13..], "{}: the present did not change", arch.model_type);
+    }
+}
+
+#[test]
+fn rows_of_a_batch_are_independent_whatever_their_lengths() {
+    for (arch, model) in models() {
+        let sources: Vec<Vec<u32>> = [1, 9, 64, 33].iter().map(|&n| ids(n, n as u32)).collect();
+        let targets: Vec<Vec<u32>> = (0..4).map(|r| ids(6, 10 + r)).collect();
+        let batch = score(&*model, &targets, &mut read(&*model, sources.clone()));
+        for (r, (source, target)) in sources.into_iter().zip(targets).enumerate() {
+            let alone = score(&*model, &[target], &mut read(&*model, vec![source]));
+            assert!(alone[0] == batch[r], "{}: row {r} depends on its neighbours", arch.model_type);
+        }
+    }
+}
+
+#[test]
+fn a_forked_or_selected_row_steps_identically() {
+    for (arch, model) in models() {
+        let sources = vec![ids(12, 1), ids(30, 2), ids(5, 3)];
+        let mut state = read(&*model, sources);
+        score(&*model, &[ids(4, 5), ids(4, 6), ids(4, 7)], &mut state);
+        let mut fork = state.clone();
+        let next: Vec<Vec<u32>> = vec![vec![8], vec![9], vec![10]];
+        let plain = score(&*model, &next, &mut state);
+        fork.select(&[2, 0, 2, 1]).expect("rows exist");
+        let picked = score(&*model, &[vec![10], vec![8], vec![10], vec![9]], &mut fork);
+        for (row, of) in picked.iter().zip([2, 0, 2, 1]) {
+            assert!(*row == plain[of], "{}: row {of} steps differently after select", arch.model_type);
+        }
+        // the copies go their own ways
+        let apart = score(&*model, &[vec![11], vec![12], vec![13], vec![14]], &mut fork);
+        assert!(apart[0] != apart[2], "{}: copies of a row share what they should not", arch.model_type);
+        assert_eq!(fork.seen, [2, 0, 2, 1].map(|of| state.seen[of] + 1));
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    for (arch, model) in models() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| score(&*model, &[ids(30, 1), ids(30, 2)], &mut read(&*model, vec![ids(50, 3), ids(41, 4)])))
+        };
+        assert!(run(1) == run(3), "{}: threads change the result", arch.model_type);
+    }
+}
+
+#[test]
+fn state_weighs_what_was_forecast() {
+    for (arch, model) in models() {
+        for (source, target) in [(1, 1), (31, 5), (64, 40)] {
+            // a decoder-only model has read all but the last token of its prompt
+            let paired = model.info().encoder_decoder;
+            let mut state = read(&*model, vec![ids(if paired { source } else { 1 }, 1)]);
+            score(&*model, &[ids(target, 2)], &mut state);
+            assert_eq!(state.bytes(), model.state_bytes(source, target), "{}: {source} and {target} tokens", arch.model_type);
+        }
+        let forecast = |n| model.state_bytes(n, n) as f64;
+        assert!(
+            (forecast(6400) / forecast(640) - 10.0).abs() < 0.2,
+            "{}: the state does not grow as its registry line says",
+            arch.model_type
+        );
+    }
+}
+
+#[test]
+fn reserving_room_changes_nothing_and_the_shared_document_counts_once() {
+    for (arch, model) in models() {
+        let source = ids(20, 1);
+        let mut a = read(&*model, vec![source.clone()]);
+        let mut b = read(&*model, vec![source]);
+        b.reserve(60);
+        assert!(score(&*model, &[ids(9, 2)], &mut a) == score(&*model, &[ids(9, 2)], &mut b), "{}", arch.model_type);
+        let one = a.bytes();
+        a.select(&[0, 0, 0]).expect("the row exists");
+        let own = model.state_bytes(0, a.seen[0]);
+        assert_eq!(a.bytes(), one + 2 * own, "{}: beams copy what they should share", arch.model_type);
+    }
+}
+
+#[test]
+fn ids_and_positions_out_of_range_are_errors() {
+    for (arch, model) in models() {
+        let message = |result: effattn::Result<State>| result.err().map(|e| e.message().to_string()).unwrap_or_default();
+        let wrong = message(model.encode(&Source::new(vec![vec![3, 61]])).map(|r| r.0));
+        assert!(wrong.contains("token id 61") && wrong.contains("61 tokens"), "{}: {wrong}", arch.model_type);
+        let most = model.info().max_source.expect("these models have a limit");
+        let long = message(model.encode(&Source::new(vec![ids(most + 2, 1)])).map(|r| r.0));
+        assert!(long.contains(&format!("position {most}")), "{}: {long}", arch.model_type);
+        let empty = message(model.encode(&Source::new(vec![vec![]])).map(|r| r.0));
+        assert!(empty.contains("no tokens"), "{}: {empty}", arch.model_type);
+    }
+}

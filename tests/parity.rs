@@ -1,0 +1,90 @@
+//! Every case of `fixtures/` against the numbers of its reference implementation (`reference.py` beside it made them).
+//!
+//! Logits, hidden states and scores within 1e-5, sequences exactly. A failure prints the table of `effattn verify`: its first line names
+//! the layer where the model departs.
+
+use effattn::checkpoint::{Checkpoint, Options};
+use effattn::command::verify::text;
+use effattn::decode::{EarlyStopping, Generation, Overrides, search};
+use effattn::model::Source;
+use effattn::verify::{Finding, verify};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+const ATOL: f64 = 1e-5;
+
+/// The cases that hold `file`.
+fn cases(file: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(root).expect("fixtures exist").map(|d| d.expect("readable").path()).filter(|d| d.join(file).exists()).collect();
+    all.sort();
+    all
+}
+
+fn open(case: &Path) -> Checkpoint {
+    Checkpoint::open(case, &Options::default()).unwrap_or_else(|e| panic!("{}: {e}", case.display()))
+}
+
+#[test]
+fn numbers_of_the_reference() {
+    let cases = cases("expected.safetensors");
+    for family in ["bart", "gpt2", "led", "pegasus"] {
+        let n = cases.iter().filter(|c| c.file_name().is_some_and(|n| n.to_string_lossy().starts_with(family))).count();
+        assert!(n >= 3, "{family}: only {n} cases");
+    }
+    let mut failed = Vec::new();
+    for case in &cases {
+        // hidden states of pre-norm stacks grow to tens, where 1e-5 is below the last bits of f32: their bound is relative
+        let report = verify(&open(case), &case.join("expected.safetensors"), ATOL).unwrap_or_else(|e| panic!("{}: {e}", case.display()));
+        let bad = report.checks.iter().any(|c| match &c.finding {
+            Finding::Close { max_rel, .. } if c.key.starts_with("hidden.") => !c.passed && !(*max_rel <= ATOL),
+            _ => !c.passed,
+        });
+        assert!(report.not_compared.is_empty(), "{}: {:?}", case.display(), report.not_compared);
+        if bad {
+            failed.push(format!("{}\n{}", case.display(), text(&report, ATOL)));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// From a line of text to ids, and from ids to text.
+#[test]
+fn texts_of_the_reference() {
+    let cases = cases("expected.txt");
+    assert!(cases.len() >= 4);
+    for case in cases {
+        let checkpoint = open(&case);
+        let read = |name: &str| std::fs::read_to_string(case.join(name)).expect("the fixture is whole");
+        let (inputs, expected) = (read("input.txt"), read("expected.txt"));
+        assert_eq!(inputs.lines().count(), expected.lines().count(), "{}", case.display());
+        for (line, want) in inputs.lines().zip(expected.lines()) {
+            one_text(&checkpoint, line, &serde_json::from_str(want).expect("a line of JSON"), &case.display().to_string());
+        }
+    }
+}
+
+fn one_text(c: &Checkpoint, line: &str, want: &Value, case: &str) {
+    let tokenizer = c.tokenizer.as_ref().expect("a text case has a tokenizer");
+    let ids = tokenizer.encode(line, true).expect("text encodes").get_ids().to_vec();
+    assert_eq!(serde_json::json!(ids), want["input_ids"], "{case}: {line}");
+    let beams = Overrides {
+        num_beams: Some(4),
+        length_penalty: Some(2.0),
+        no_repeat_ngram_size: Some(3),
+        early_stopping: Some(EarlyStopping::True),
+        ..Overrides::default()
+    };
+    for (name, overrides) in [("greedy", Overrides { num_beams: Some(1), ..Overrides::default() }), ("beam", beams)] {
+        let settings = Generation::resolve(c.generation_config.as_ref(), &c.config, &overrides).expect("settings resolve");
+        let (state, first) = c.model.encode(&Source::new(vec![ids.clone()])).expect("the document encodes");
+        let prompt = if c.model.info().encoder_decoder { first.clone() } else { ids.clone() };
+        let skip = if c.model.info().encoder_decoder { 0 } else { prompt.len() };
+        let mut search = search(&*c.model, state, first, vec![prompt], &[0], &settings).expect("a search starts");
+        search.by_ref().for_each(|step| drop(step.expect("a step works")));
+        let found = search.finish().remove(0).remove(0).tokens;
+        assert_eq!(serde_json::json!(found), want[format!("{name}_ids")], "{case}: {name} of {line}");
+        assert_eq!(serde_json::json!(tokenizer.decode(&found[skip..], true).expect("ids decode")), want[name], "{case}: {name}");
+    }
+}
