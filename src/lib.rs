@@ -1,4 +1,5 @@
 //! effattn decodes and evaluates efficient-attention models.
+pub mod decode;
 pub mod error;
 pub mod memory;
 pub mod model;
