@@ -141,7 +141,7 @@ fn processors_equal_transformers() {
         let settings = resolved(&case["settings"]);
         let chain = Chain::new(&settings);
         for (row, history) in histories.iter().enumerate() {
-            let mut scores = golden.tensors["scores"][row].clone();
+            let mut scores = golden.tensors[case["scores"].as_str().unwrap()][row].clone();
             if case["log_softmax"] == true {
                 let max = scores.iter().copied().fold(f32::MIN, f32::max);
                 let sum: f64 = scores.iter().map(|s| f64::from((s - max).exp())).sum();
@@ -157,7 +157,7 @@ fn processors_equal_transformers() {
             chain.apply(&Row { tokens: history, lengths }, &mut scores);
             let want = &golden.tensors[&format!("out.{number}")][row];
             for (token, (got, want)) in scores.iter().zip(want).enumerate() {
-                let close = got == want || (got - want).abs() <= 2e-6 * want.abs().max(1.0);
+                let close = got == want || (want.is_finite() && (got - want).abs() <= 2e-6 * want.abs().max(1.0));
                 assert!(close, "{} row {row} token {token}: {got} is not {want}", case["settings"]);
             }
         }
@@ -199,7 +199,7 @@ fn searches() -> Vec<(Table, Vec<Case>)> {
         scores: c["scores"].as_array().map_or(Vec::new(), |s| s.iter().map(|x| x.as_f64().unwrap()).collect()),
     };
     let cases = golden.parts["cases"].as_array().unwrap();
-    assert!(cases.len() > 400);
+    assert!(cases.len() > 700);
     let of = |name: &String| cases.iter().filter(|c| c["table"] == name.as_str()).map(case).collect();
     golden.tensors.iter().map(|(name, table)| (Table::new(table.clone()), of(name))).collect()
 }
