@@ -33,3 +33,11 @@ pub use sample::seed_of;
 pub use search::{Hypothesis, Search, Step, beam_search, search};
 pub use settings::{EarlyStopping, Generation, Overrides};
 pub use stop::{Finish, Lengths};
+
+/// What there is to choose from, and the settings that choose it (`effattn list`).
+pub const STRATEGIES: &[(&str, &str)] = &[
+    ("greedy", "the default of a checkpoint without other settings; `--temperature 0`"),
+    ("sampling", "`--do-sample` with `--temperature`, `--top-k`, `--top-p`, `--min-p`"),
+    ("beam search", "`--num-beams` with `--length-penalty`, `--early-stopping`, `--num-return-sequences`"),
+    ("beam sampling", "`--num-beams` with `--do-sample`"),
+];

@@ -88,7 +88,7 @@ pub struct Search<'m> {
 /// `seeds[i]` is the document's own seed ([`super::seed_of`]), read only where tokens are drawn.
 pub fn search<'m>(
     model: &'m dyn Model,
-    state: State,
+    mut state: State,
     first: Vec<u32>,
     prompts: Vec<Vec<u32>>,
     seeds: &[u64],
@@ -97,7 +97,7 @@ pub fn search<'m>(
     if settings.num_beams > 1 {
         return beam_search(model, state, first, prompts, seeds, settings);
     }
-    let starts = starts(model, &state, &first, prompts, seeds, settings)?;
+    let starts = starts(model, &mut state, &first, prompts, seeds, settings)?;
     let strategy: Box<dyn Strategy> = if settings.do_sample {
         Box::new(Rows::new(settings, starts, Draw::new))
     } else {
@@ -109,13 +109,13 @@ pub fn search<'m>(
 /// Starts a beam search, also where [`Generation::num_beams`] is 1 (which [`search`] takes for greedy).
 pub fn beam_search<'m>(
     model: &'m dyn Model,
-    state: State,
+    mut state: State,
     first: Vec<u32>,
     prompts: Vec<Vec<u32>>,
     seeds: &[u64],
     settings: &'m Generation,
 ) -> Result<Search<'m>> {
-    let starts = starts(model, &state, &first, prompts, seeds, settings)?;
+    let starts = starts(model, &mut state, &first, prompts, seeds, settings)?;
     Ok(Search { model, state, next: first, strategy: Box::new(Beams::new(settings, starts)) })
 }
 
@@ -128,7 +128,7 @@ pub(super) struct Start {
 
 fn starts(
     model: &dyn Model,
-    state: &State,
+    state: &mut State,
     first: &[u32],
     prompts: Vec<Vec<u32>>,
     seeds: &[u64],
@@ -147,7 +147,9 @@ fn starts(
         let lengths = settings.lengths(prompt.len(), model.info().max_target)?;
         Ok(Start { prompt, lengths, seed: seeds[document] })
     };
-    prompts.into_iter().enumerate().map(start).collect()
+    let starts: Vec<Start> = prompts.into_iter().enumerate().map(start).collect::<Result<_>>()?;
+    state.reserve(starts.iter().map(|s| s.lengths.max).max().unwrap_or(0));
+    Ok(starts)
 }
 
 impl Search<'_> {
