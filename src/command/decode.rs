@@ -48,7 +48,7 @@ use std::io::{IsTerminal, Write};
 pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     args.check()?;
     document::check(&args.documents, &args.reading())?;
-    if let Some(path) = args.output.output.as_deref().filter(|p| !Target::is_device(p)) {
+    if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
         output::check(path, args.output.resume)?;
     }
     decode(args, common.quiet, open(&args.model, args.seed)?, out, &System::start())
@@ -91,14 +91,14 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
     }
     let form = Form { jsonl: args.jsonl(), alone: args.alone(), stream: args.output.stream, sequences, extras: args.extras(sequences) };
     let progress = Progress::new(progress::bytes(&args.documents), !quiet && !args.output.stream);
-    let mut printer = Printer::new(target, form, progress);
+    let mut printer = Printer::new(target, form, quiet, progress);
     let batch = match args.batch_size {
         BatchSize::Auto if args.output.stream || args.output.timings => BatchSize::Rows(1),
         other => other,
     };
     let mut documents = Documents::open(&args.documents, args.reading());
     let end = Pipeline::new(&decoder, &mut printer, batch, args.seed).run(&mut documents, &kept);
-    conclude(printer, end, quiet, args.output.resume || args.jsonl())
+    conclude(printer, end, args.output.resume || args.jsonl())
 }
 
 /// How text becomes tokens for this model.
@@ -150,7 +150,7 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
 
 /// Opens the output, and says which records are there already.
 fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> Result<(Target<'o>, Vec<Kept>)> {
-    match &args.output.output {
+    match args.path() {
         None => Ok((Target::Out(out), Vec::new())),
         Some(path) if Target::is_device(path) => Ok((Target::device(path)?, Vec::new())),
         Some(path) if args.output.resume => Partial::resume(path, &settings).map(|(p, kept)| (Target::File(p), kept)),
@@ -171,8 +171,8 @@ fn introduce(name: &str, info: &crate::model::Info, generation: &Generation, kep
 }
 
 /// Makes the output final, or says what is left of it.
-fn conclude(printer: Printer, end: Result<End>, quiet: bool, resumable: bool) -> Result<Exit> {
-    let Printer { target, progress, done, failed, flattened, .. } = printer;
+fn conclude(printer: Printer, end: Result<End>, resumable: bool) -> Result<Exit> {
+    let Printer { target, progress, quiet, done, failed, flattened, .. } = printer;
     drop(progress);
     if flattened > 0 && !quiet {
         say(format_args!("warning: line breaks in {flattened} summaries became spaces; `-f jsonl` keeps them"));
@@ -187,7 +187,7 @@ fn conclude(printer: Printer, end: Result<End>, quiet: bool, resumable: bool) ->
         }
         return Ok(if failed > 0 { Exit::SomeFailed } else { Exit::Success });
     }
-    if let Some(path) = target.abandon() {
+    if let (Some(path), false) = (target.abandon(), quiet) {
         let hint = if resumable { ", `--resume` goes on there" } else { "" };
         say(format_args!("note: what was finished is in `{}`{hint}", path.display()));
     }

@@ -18,14 +18,15 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Whether `path` is a device or pipe, to be written to as it is.
+    /// Whether `path` is a device, a pipe or one of the process's own files, to be written to as it is.
     pub fn is_device(path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
+        let system = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"].iter().any(|p| path.starts_with(p));
+        std::fs::metadata(path).is_ok_and(|m| !m.is_dir() && (system || !m.is_file()))
     }
 
     /// A device or pipe.
     pub fn device(path: &Path) -> Result<Self> {
-        OpenOptions::new().write(true).open(path).map(Target::Device).map_err(|e| failed(path, &e))
+        OpenOptions::new().append(true).open(path).map(Target::Device).map_err(|e| failed(path, &e))
     }
 
     /// Writes and flushes; false when nobody reads any more.

@@ -21,11 +21,12 @@ Examples:
   effattn decode -f jsonl -o out.jsonl --resume papers.jsonl
   effattn decode -m gpt2 --template 'Article: {document}\\nSummary:' --do-sample --top-p 0.9 --seed 7 a.txt b.txt
 
-Settings come from the command line, else from generation_config.json, else from config.json, else they are those of transformers.
-The same documents give the same bytes whatever `--batch-size` and `--threads` are.
+Settings come from the command line, else from generation_config.json, else from config.json,
+else they are those of transformers. The same documents give the same bytes whatever
+`--batch-size` and `--threads` are.
 
-Exit codes: 0 all is well; 1 an error; 2 wrong usage; 3 some documents failed, the rest are written; 130 interrupted, what was
-finished is written.";
+Exit codes: 0 all is well; 1 an error; 2 wrong usage; 3 some documents failed, the rest are
+written; 130 interrupted, what was finished is written.";
 
 /// Arguments of `effattn decode`.
 #[derive(Debug, Clone, Args)]
@@ -90,7 +91,7 @@ pub struct OutputArgs {
     /// Output format [default: jsonl if the output's name ends in it, else text]
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<OutputFormat>,
-    /// Write to FILE, which is complete or absent: until the end the records are in FILE.partial
+    /// Write to FILE, which is complete or absent: until the end the records are in FILE.partial; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Go on with an interrupted run (or append to a finished file) where it stopped; needs `-o` and `-f jsonl`
@@ -123,12 +124,10 @@ impl DecodeArgs {
         let chunk = input.on_overflow == Overflow::Chunk;
         let refuse = |message: &str, hint: &str| Err(Error::usage(message).hint(hint));
         match () {
-            () if output.resume && output.output.is_none() => refuse("`--resume` needs a file to go on with", "name it with `-o FILE`"),
+            () if output.resume && self.path().is_none() => refuse("`--resume` needs a file to go on with", "name it with `-o FILE`"),
             () if output.resume && !jsonl => refuse("`--resume` needs JSONL, text does not say which documents are done", "add `-f jsonl`"),
             () if output.stream && jsonl => refuse("`--stream` prints text, not JSONL", "leave out `--stream` or `-f jsonl`"),
-            () if output.stream && output.output.is_some() => {
-                refuse("`--stream` prints on standard output", "leave out `--stream` or `-o`")
-            }
+            () if output.stream && self.path().is_some() => refuse("`--stream` prints on standard output", "leave out `--stream` or `-o`"),
             () if output.stream && self.batch_size.more_than_one() => {
                 refuse("`--stream` decodes one document at a time", "leave out `--batch-size`")
             }
@@ -146,12 +145,17 @@ impl DecodeArgs {
         }
     }
 
+    /// The output file, if it is not standard output.
+    pub fn path(&self) -> Option<&Path> {
+        self.output.output.as_deref().filter(|p| *p != Path::new("-"))
+    }
+
     /// Whether records are written rather than text.
     pub fn jsonl(&self) -> bool {
         let named = |p: &Path| p.extension().is_some_and(|e| e == "jsonl" || e == "ndjson");
         match self.output.format {
             Some(format) => format == OutputFormat::Jsonl,
-            None => self.output.output.as_deref().is_some_and(named),
+            None => self.path().is_some_and(named),
         }
     }
 

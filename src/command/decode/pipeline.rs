@@ -108,7 +108,7 @@ impl<'a, 'o> Pipeline<'a, 'o> {
     }
 
     fn accept(&mut self, item: Item) {
-        if let Some(asked) = &item.renamed {
+        if let (Some(asked), false) = (&item.renamed, self.printer.quiet) {
             self.printer.progress.aside(|| {
                 say(format_args!("warning: {}: an earlier document has the id `{asked}`, this one becomes `{}`", item.place, item.name()));
             });

@@ -25,6 +25,8 @@ pub struct Printer<'o> {
     pub target: Target<'o>,
     /// How they look.
     pub form: Form,
+    /// Nothing but errors on standard error.
+    pub quiet: bool,
     /// The bar.
     pub progress: Progress,
     /// Documents finished.
@@ -37,8 +39,8 @@ pub struct Printer<'o> {
 
 impl<'o> Printer<'o> {
     /// A printer that has printed nothing.
-    pub fn new(target: Target<'o>, form: Form, progress: Progress) -> Self {
-        Self { target, form, progress, done: 0, failed: 0, flattened: 0 }
+    pub fn new(target: Target<'o>, form: Form, quiet: bool, progress: Progress) -> Self {
+        Self { target, form, quiet, progress, done: 0, failed: 0, flattened: 0 }
     }
 
     /// Writes a finished document; false when nobody reads any more. An error of the only document is the command's.
