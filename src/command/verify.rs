@@ -12,13 +12,14 @@ use std::io::Write;
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
     let report = verify(&open(&args.model, 0)?, &args.golden, args.atol)?;
     match args.format {
-        ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,
+        ReportFormat::Text | ReportFormat::Markdown => write!(out, "{}", text(&report, args.atol))?,
         ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,
     }
     Ok(if report.passed() { Exit::Success } else { Exit::Gate })
 }
 
-fn text(report: &Report, atol: f64) -> String {
+/// The comparison as a table for a terminal.
+pub fn text(report: &Report, atol: f64) -> String {
     let mut table = Table::new(["output", "max abs", "max rel", "first difference", ""]).right(&[1, 2]);
     for c in &report.checks {
         let verdict = if c.passed { "ok" } else { "FAILED" };

@@ -1,0 +1,143 @@
+//! The command line: what every command takes, and which commands there are.
+
+use crate::command::decode::DecodeArgs;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Decode and evaluate efficient-attention models on the CPU
+#[derive(Debug, Parser)]
+#[command(name = "effattn", version, propagate_version = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: CommonArgs,
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Threads to compute with [default: the physical cores]
+    #[arg(short, long, global = true, value_name = "N", value_parser = at_least_one)]
+    pub threads: Option<usize>,
+    /// Say nothing but errors on standard error
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Summarise documents
+    Decode(Box<DecodeArgs>),
+    /// Show what a checkpoint holds
+    Inspect(InspectArgs),
+    /// List what this build knows: architectures, attention variants, decode strategies
+    List(ListArgs),
+    /// Compare a model with stored outputs of its reference implementation
+    Verify(VerifyArgs),
+}
+
+/// Which model, and how its weights are held.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Directory with config.json, model.safetensors (or its shards), tokenizer.json and generation_config.json [default: the model in this binary]
+    #[arg(short, long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Take random weights instead of the checkpoint's, drawn from `--seed` where the command has one: config.json is enough
+    #[arg(long)]
+    pub random_weights: bool,
+    /// Type of the weights in memory
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub dtype: Dtype,
+    /// Where to compute
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Device,
+}
+
+/// Type of the weights in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// What suits machine and checkpoint
+    Auto,
+    /// 32-bit floating point
+    F32,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The processor
+    Cpu,
+}
+
+/// A report for people or programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Text,
+    /// For documents
+    Markdown,
+    /// For programs
+    Json,
+}
+
+/// `effattn inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    /// Output format
+    #[arg(short, long, default_value = "text")]
+    pub format: ReportFormat,
+}
+
+/// `effattn list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Output format
+    #[arg(short, long, default_value = "text")]
+    pub format: ReportFormat,
+}
+
+/// `effattn verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 4: a tolerance or an equality failed")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    /// Inputs and outputs of the reference implementation, a safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub golden: PathBuf,
+    /// Largest absolute difference of logits that passes
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub atol: f64,
+    /// Output format
+    #[arg(short, long, default_value = "text")]
+    pub format: ReportFormat,
+}
+
+/// Parses a count that 0 would make senseless.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a whole number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,188 @@
+//! `effattn decode`: documents in, summaries out.
+//!
+//! | question | file |
+//! |---|---|
+//! | what can be asked for? | `args`, `generate` |
+//! | how does text become tokens, and back? | `codec` |
+//! | what if a document is too long? | `fit` |
+//! | what runs together, and how long does it take? | `batch` |
+//! | in which order, and when is a document done? | `pipeline` |
+//! | what is printed when? | `printer`, `stream`, `progress` |
+
+mod args;
+mod batch;
+mod codec;
+mod fit;
+mod generate;
+mod interrupt;
+mod pipeline;
+mod printer;
+mod progress;
+mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use args::{DecodeArgs, InputArgs, OutputArgs, OutputFormat};
+pub use batch::BatchSize;
+pub use fit::Overflow;
+pub use generate::GenerateArgs;
+
+use super::{Exit, open};
+use crate::checkpoint::Checkpoint;
+use crate::cli::CommonArgs;
+use crate::decode::Generation;
+use crate::document::{self, Documents};
+use crate::error::{Error, Result};
+use crate::output::{self, Kept, Partial, Settings, Target, say};
+use crate::timing::{Clock, System};
+use batch::Decoder;
+use codec::Codec;
+use pipeline::{End, Pipeline};
+use printer::{Form, Printer};
+use progress::Progress;
+use std::io::{IsTerminal, Write};
+
+/// Checks everything that is cheap to check, loads the model, and decodes.
+pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
+    args.check()?;
+    document::check(&args.documents, &args.reading())?;
+    if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
+        output::check(path, args.output.resume)?;
+    }
+    decode(args, common.quiet, open(&args.model, args.seed)?, out, &System::start())
+}
+
+/// Decodes with a checkpoint that is loaded.
+pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
+    let Checkpoint { name, model, tokenizer, config, generation_config, .. } = checkpoint;
+    let generation = Generation::resolve(generation_config.as_ref(), &config, &args.generate.overrides())?;
+    let sequences = generation.num_return_sequences;
+    if args.output.stream && (generation.num_beams > 1 || sequences > 1) {
+        return Err(Error::usage("`--stream` shows tokens as they are chosen, beam search and several sequences choose at the end")
+            .hint("add `--num-beams 1 --num-return-sequences 1`, or leave out `--stream`"));
+    }
+    let codec = codec(args, &name, tokenizer, model.info())?;
+    let decoder = Decoder {
+        model: model.as_ref(),
+        codec,
+        generation: &generation,
+        overflow: args.input.on_overflow,
+        global: args.input.global_tokens.clone(),
+        clock,
+    };
+    let (target, kept) = target(args, settings(args, &generation)?, out)?;
+    if !quiet {
+        introduce(&name, model.info(), &generation, &kept);
+        if args.documents.is_empty() && std::io::stdin().is_terminal() {
+            say("reading the document from the terminal, ctrl-d ends it");
+        }
+    }
+    let form = Form { jsonl: args.jsonl(), alone: args.alone(), stream: args.output.stream, sequences, extras: args.extras(sequences) };
+    let progress = Progress::new(progress::bytes(&args.documents), !quiet && !args.output.stream);
+    let mut printer = Printer::new(target, form, quiet, progress);
+    let batch = match args.batch_size {
+        BatchSize::Auto if args.output.stream || args.output.timings => BatchSize::Rows(1),
+        other => other,
+    };
+    let mut documents = Documents::open(&args.documents, args.reading());
+    let end = Pipeline::new(&decoder, &mut printer, batch, args.seed).run(&mut documents, &kept);
+    conclude(printer, end, args.output.resume || args.jsonl())
+}
+
+/// How text becomes tokens for this model.
+fn codec(args: &DecodeArgs, name: &str, tokenizer: Option<tokenizers::Tokenizer>, info: &crate::model::Info) -> Result<Codec> {
+    if args.input.ids {
+        return Ok(Codec::Ids { vocab_size: info.vocab_size });
+    }
+    let tokenizer = tokenizer.ok_or_else(|| {
+        Error::new(format!("`{name}` has no tokenizer.json"))
+            .hint("put the checkpoint's tokenizer.json there, or give token ids with `--ids`")
+    })?;
+    let prefix = args.input.source_prefix.as_deref().unwrap_or("");
+    match (info.encoder_decoder, &args.input.template) {
+        (true, Some(_)) => Err(Error::usage(format!("`--template` is for decoder-only models, `{}` has an encoder", info.model_type))
+            .hint("`--source-prefix` puts text before the document")),
+        (true, None) => Codec::text(tokenizer, prefix, ""),
+        (false, _) => {
+            let (before, after) = args.template()?;
+            Codec::text(tokenizer, &format!("{before}{prefix}"), &after)
+        }
+    }
+}
+
+/// Everything that the records depend on, beside the documents: what a run that is gone on with must share.
+fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
+    let dir = args.model.model.as_ref().map(|m| m.canonicalize().unwrap_or_else(|_| m.clone()));
+    let settings = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "model": dir.map_or("the embedded one".to_owned(), |d| d.display().to_string()),
+        "random-weights": args.model.random_weights,
+        "dtype": format!("{:?}", args.model.dtype),
+        "seed": args.seed,
+        "generation": generation.describe(),
+        "input-format": format!("{:?}", args.input.input_format),
+        "text-column": args.input.text_column,
+        "on-overflow": format!("{:?}", args.input.on_overflow),
+        "source-prefix": args.input.source_prefix,
+        "template": args.input.template,
+        "ids": args.input.ids,
+        "global-tokens": args.input.global_tokens,
+        "keep-columns": args.output.keep_columns,
+        "timings": args.output.timings,
+    });
+    match settings {
+        serde_json::Value::Object(settings) => Ok(settings),
+        _ => Err(Error::new("the settings are no object")),
+    }
+}
+
+/// Opens the output, and says which records are there already.
+fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> Result<(Target<'o>, Vec<Kept>)> {
+    match args.path() {
+        None => Ok((Target::Out(out), Vec::new())),
+        Some(path) if Target::is_device(path) => Ok((Target::device(path)?, Vec::new())),
+        Some(path) if args.output.resume => Partial::resume(path, &settings).map(|(p, kept)| (Target::File(p), kept)),
+        Some(path) => Ok((Target::File(Partial::create(path, args.jsonl().then_some(&settings))?), Vec::new())),
+    }
+}
+
+/// Says once what is going to happen.
+fn introduce(name: &str, info: &crate::model::Info, generation: &Generation, kept: &[Kept]) {
+    say(format_args!("model: {name} ({}, {} attention)", info.model_type, info.attention));
+    say(format_args!("settings: {}", generation.describe()));
+    for note in &generation.notes {
+        say(format_args!("note: {note}"));
+    }
+    if !kept.is_empty() {
+        say(format_args!("resuming: {} documents are done already", kept.len()));
+    }
+}
+
+/// Makes the output final, or says what is left of it.
+fn conclude(printer: Printer, end: Result<End>, resumable: bool) -> Result<Exit> {
+    let Printer { target, progress, quiet, done, failed, flattened, .. } = printer;
+    drop(progress);
+    if flattened > 0 && !quiet {
+        say(format_args!("warning: line breaks in {flattened} summaries became spaces; `-f jsonl` keeps them"));
+    }
+    if let Ok(End::Done) = end {
+        target.finish()?;
+        if done == 0 && !quiet {
+            say("warning: there are no documents in the input");
+        }
+        if failed > 0 && !quiet {
+            say(format_args!("{failed} of {done} documents failed"));
+        }
+        return Ok(if failed > 0 { Exit::SomeFailed } else { Exit::Success });
+    }
+    if let (Some(path), false) = (target.abandon(), quiet) {
+        let hint = if resumable { ", `--resume` goes on there" } else { "" };
+        say(format_args!("note: what was finished is in `{}`{hint}", path.display()));
+    }
+    match end? {
+        End::Interrupted => Ok(Exit::Interrupted),
+        _ => Ok(Exit::Success),
+    }
+}

@@ -1,0 +1,150 @@
+//! Between text and token ids: what surrounds the document, what is the document, and back.
+
+use crate::error::{Error, Result};
+use tokenizers::{Encoding, Tokenizer};
+
+/// How documents become tokens and tokens summaries.
+pub enum Codec {
+    /// With the checkpoint's tokenizer.
+    Text {
+        /// The tokenizer, without truncation and padding of its own.
+        tokenizer: Box<Tokenizer>,
+        /// Text before every document.
+        before: String,
+        /// Text behind every document.
+        after: String,
+    },
+    /// Documents and summaries are ids separated by white space.
+    Ids {
+        /// V: ids are smaller.
+        vocab_size: usize,
+    },
+}
+
+/// A document's tokens: `body` may be cut, `head` and `tail` (special tokens, prefix, template) stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Before the document.
+    pub head: Vec<u32>,
+    /// The document.
+    pub body: Vec<u32>,
+    /// Behind the document.
+    pub tail: Vec<u32>,
+    /// What was encoded.
+    pub text: String,
+    /// Where each token of `body` stands in `text`, in bytes; empty where nobody knows.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Encoded {
+    /// Tokens of it all.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len() + self.tail.len()
+    }
+
+    /// The tokens with only part of the document.
+    pub fn with(&self, part: std::ops::Range<usize>) -> Vec<u32> {
+        [&self.head[..], &self.body[part], &self.tail[..]].concat()
+    }
+}
+
+impl Codec {
+    /// A codec of text. The tokenizer's own truncation would be a silent cut, its padding invisible garbage: both go.
+    pub fn text(mut tokenizer: Tokenizer, before: &str, after: &str) -> Result<Self> {
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|e| Error::new(format!("tokenizer: {e}")))?;
+        Ok(Self::Text { tokenizer: Box::new(tokenizer), before: before.to_owned(), after: after.to_owned() })
+    }
+
+    /// A document's tokens.
+    pub fn encode(&self, document: &str) -> Result<Encoded> {
+        match self {
+            Codec::Text { tokenizer, before, after } => {
+                let text = format!("{before}{document}{after}");
+                let encoding =
+                    tokenizer.encode(text.as_str(), true).map_err(|e| Error::new(format!("cannot tokenise the document: {e}")))?;
+                split(&encoding, text, before.len()..before.len() + document.len())
+            }
+            Codec::Ids { vocab_size } => {
+                let body = document.split_whitespace().map(|w| id(w, *vocab_size)).collect::<Result<_>>()?;
+                Ok(Encoded { body, ..Encoded::default() })
+            }
+        }
+    }
+
+    /// The summary of what was generated; special tokens show only as ids.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        match self {
+            Codec::Text { tokenizer, .. } => {
+                tokenizer.decode(ids, true).map_err(|e| Error::new(format!("cannot turn the tokens into text: {e}")))
+            }
+            Codec::Ids { .. } => Ok(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")),
+        }
+    }
+}
+
+/// Tokens that lie within `document` are the body; what the post-processor added never is.
+fn split(encoding: &Encoding, text: String, document: std::ops::Range<usize>) -> Result<Encoded> {
+    let (ids, spans) = (encoding.get_ids(), encoding.get_offsets());
+    let inside = |&i: &usize| {
+        let (from, to) = spans[i];
+        encoding.get_special_tokens_mask()[i] == 0 && document.start <= from && to <= document.end
+    };
+    let first = (0..ids.len()).find(inside);
+    let last = (0..ids.len()).rev().find(inside);
+    let (Some(first), Some(last)) = (first, last) else {
+        return Err(Error::new("the tokenizer finds no tokens in the document").hint("check that it is in the model's language and script"));
+    };
+    Ok(Encoded {
+        head: ids[..first].to_vec(),
+        body: ids[first..=last].to_vec(),
+        tail: ids[last + 1..].to_vec(),
+        text,
+        spans: spans[first..=last].to_vec(),
+    })
+}
+
+fn id(word: &str, vocab_size: usize) -> Result<u32> {
+    match word.parse::<u32>() {
+        Ok(id) if (id as usize) < vocab_size => Ok(id),
+        Ok(id) => Err(Error::new(format!("token id {id} is out of range, the model has {vocab_size} tokens"))
+            .hint(format!("ids go from 0 to {}", vocab_size.saturating_sub(1)))),
+        Err(_) => Err(Error::new(format!("`{}` is no token id", word.chars().take(40).collect::<String>()))
+            .hint("with `--ids` a document is token ids separated by white space; leave `--ids` out for text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::words;
+    use super::*;
+
+    #[test]
+    fn head_body_and_tail() {
+        let codec = Codec::text(words(), "sum : ", "").unwrap();
+        let e = codec.encode("a b c").unwrap();
+        assert_eq!((e.head.len(), e.body.len(), e.tail.len()), (3, 3, 1));
+        assert_eq!((e.head[0], e.tail[0], e.len()), (0, 2, 7));
+        assert_eq!(codec.decode(&e.with(0..2)).unwrap(), "sum : a b");
+        let codec = Codec::text(words(), "", " so").unwrap();
+        let e = codec.encode("a b").unwrap();
+        assert_eq!(codec.decode(&e.tail).unwrap(), "so");
+    }
+
+    #[test]
+    fn the_tokenizers_own_truncation_is_off() {
+        let mut tokenizer = words();
+        let short = tokenizers::TruncationParams { max_length: 3, ..Default::default() };
+        tokenizer.with_truncation(Some(short)).unwrap();
+        assert_eq!(Codec::text(tokenizer, "", "").unwrap().encode("a b c a b c").unwrap().len(), 8);
+    }
+
+    #[test]
+    fn ids_in_and_out() {
+        let codec = Codec::Ids { vocab_size: 10 };
+        assert_eq!(codec.encode(" 3\n9 0").unwrap().with(0..3), [3, 9, 0]);
+        assert_eq!(codec.decode(&[3, 9]).unwrap(), "3 9");
+        assert_eq!(codec.encode("3 10").unwrap_err().message(), "token id 10 is out of range, the model has 10 tokens");
+        assert_eq!(codec.encode("3 -1").unwrap_err().message(), "`-1` is no token id");
+    }
+}

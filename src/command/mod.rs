@@ -1,0 +1,59 @@
+//! The commands: arguments and what happens, no mathematics.
+
+pub mod decode;
+pub mod inspect;
+pub mod list;
+mod threads;
+pub mod verify;
+
+use crate::checkpoint::{Checkpoint, Options};
+use crate::cli::{Cli, Command, ModelArgs};
+use crate::error::{Error, Result};
+use std::io::Write;
+
+/// How a command ended when nothing stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Success,
+    /// Some documents failed, the rest are written.
+    SomeFailed,
+    /// A gate tripped: a tolerance, an equality, a baseline.
+    Gate,
+    /// The user asked to stop; what was finished is written.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::SomeFailed => 3,
+            Exit::Gate => 4,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// Runs the command that was asked for.
+pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
+    threads::limit(cli.common.threads)?;
+    match &cli.command {
+        Command::Decode(args) => decode::run(args, &cli.common, out),
+        Command::Inspect(args) => inspect::run(args, out),
+        Command::List(args) => list::run(args, out),
+        Command::Verify(args) => verify::run(args, out),
+    }
+}
+
+/// Loads the model that was asked for; `seed` is that of `--random-weights`.
+fn open(model: &ModelArgs, seed: u64) -> Result<Checkpoint> {
+    match &model.model {
+        Some(dir) => Checkpoint::open(dir, &Options { random_weights: model.random_weights.then_some(seed) }),
+        None if model.random_weights => {
+            Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `-m DIR`"))
+        }
+        None => Checkpoint::embedded(),
+    }
+}
