@@ -44,6 +44,7 @@ impl Table {
             max_source: None,
             max_target: None,
             attention: String::new(),
+            default_global: None,
             layers: (0, 1),
         };
         Self { info, logits }
@@ -57,6 +58,10 @@ impl Table {
 }
 
 impl Model for Table {
+    fn state_bytes(&self, _source: usize, _target: usize) -> usize {
+        0
+    }
+
     fn info(&self) -> &Info {
         &self.info
     }

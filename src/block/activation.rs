@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use candle_core::cpu::erf::erf_f64;
 use serde::Deserialize;
 use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// An activation; the names are transformers' `ACT2FN` (transformers:src/transformers/activations.py).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -42,7 +43,7 @@ impl TryFrom<String> for Activation {
 impl Activation {
     fn of(self, x: f32) -> f32 {
         match self {
-            Self::Gelu => (f64::from(x) * 0.5 * (1.0 + erf_f64(f64::from(x / SQRT_2)))) as f32,
+            Self::Gelu => (f64::from(x) * 0.5 * (1.0 + erf_f64(f64::from(x) * FRAC_1_SQRT_2))) as f32,
             // √(2/π) = (2/√π) / √2
             Self::GeluTanh => 0.5 * x * (1.0 + (FRAC_2_SQRT_PI / SQRT_2 * (x + 0.044_715 * x * x * x)).tanh()),
             Self::Relu => x.max(0.0),
