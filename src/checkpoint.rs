@@ -61,7 +61,11 @@ impl Checkpoint {
             Some(seed) => Ok(Store::random(seed)),
             None => Store::open(dir),
         };
-        Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights).map_err(|e| e.at(dir.display()))
+        Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights).map_err(|e| {
+            // errors of weights name their file already
+            let ours = ["config.json", "generation_config.json", "tokenizer.json"].iter().any(|f| e.message().starts_with(f));
+            if ours { e.within(dir) } else { e }
+        })
     }
 
     /// The model that is part of the program.

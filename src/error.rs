@@ -47,6 +47,12 @@ impl Error {
         self
     }
 
+    /// Puts a directory before a message that begins with the name of a file in it.
+    pub fn within(mut self, dir: &std::path::Path) -> Self {
+        self.message = dir.join(&self.message).display().to_string();
+        self
+    }
+
     /// The message without the remedy.
     pub fn message(&self) -> &str {
         &self.message

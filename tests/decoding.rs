@@ -332,7 +332,7 @@ fn what_is_no_number_is_an_error() {
         let settings = resolved(&json!({"num_beams": beams}));
         let mut search = start(&table, &[vec![1]], &[0], &settings);
         let error = search.next().unwrap().unwrap_err();
-        assert_eq!(error.message(), "the model produced a value that is not a number for document 1 of the batch");
+        assert_eq!(error.message(), "the model produced a value that is not a number (row 1 of the batch)");
         assert_eq!(error.remedy(), Some("check the weights with `effattn inspect`"));
         assert!(search.next().is_none());
     }

@@ -150,7 +150,7 @@ fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> 
 
 /// Says once what is going to happen.
 fn introduce(name: &str, info: &crate::model::Info, generation: &Generation, kept: &[Kept]) {
-    say(format_args!("model: {name} ({}, {} attention)", info.model_type, info.attention));
+    say(format_args!("model: {name} ({}, attention: {})", info.model_type, info.attention));
     say(format_args!("settings: {}", generation.describe()));
     for note in &generation.notes {
         say(format_args!("note: {note}"));

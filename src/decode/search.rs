@@ -67,7 +67,7 @@ impl Logits {
         let scores = self.values[row * self.vocabulary..(row + 1) * self.vocabulary].to_vec();
         let broken = scores.iter().any(|s| s.is_nan() || *s == f32::INFINITY);
         if broken || scores.iter().all(|s| *s == f32::NEG_INFINITY) {
-            let message = format!("the model produced a value that is not a number for document {} of the batch", document + 1);
+            let message = format!("the model produced a value that is not a number (row {} of the batch)", document + 1);
             return Err(Error::new(message).hint("check the weights with `effattn inspect`"));
         }
         Ok(scores)

@@ -127,22 +127,21 @@ impl<'a, 'o> Pipeline<'a, 'o> {
     /// Decodes the first `n` rows that wait; false when the user or the reader wants no more.
     fn decode(&mut self, n: usize) -> Result<bool> {
         let (numbers, rows): (Vec<usize>, Vec<Row>) = self.rows.drain(..n).unzip();
-        let (decoder, printer) = (self.decoder, &mut *self.printer);
         let mut stream = Stream::default();
-        let first = self.open.front().is_none_or(|o| o.pieces.is_empty());
-        let mut tokens = 0;
-        let found = decoder.run(&rows, &mut |step: &Step| {
-            tokens += 1;
-            printer.progress.token(printer.done, tokens);
-            if let (true, Some(&(_, Some(token)))) = (printer.form.stream, step.tokens.first()) {
-                let space = if tokens == 1 && !first { " " } else { "" };
-                let text = stream.push(token, |ids| decoder.codec.decode(ids))?;
-                return Ok(printer.piece(space)? && printer.piece(&text)? && !interrupt::raised());
-            }
-            Ok(!interrupt::raised())
-        })?;
+        let found = match self.attempt(&rows, &mut stream) {
+            Ok(found) => found.map(|f| f.into_iter().map(Ok).collect()),
+            Err(error) if n == 1 => Some(vec![Err(error)]),
+            Err(_) => self.each_alone(&rows)?,
+        };
         let Some(found) = found else { return Ok(false) };
         for (number, piece) in numbers.into_iter().zip(found) {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    self.fail(number, error);
+                    continue;
+                }
+            };
             let rest = match piece.texts.first() {
                 Some(text) if self.printer.form.stream => stream.finish(text),
                 _ => String::new(),
@@ -153,6 +152,45 @@ impl<'a, 'o> Pipeline<'a, 'o> {
             self.open[number - self.front].pieces.push(piece);
         }
         Ok(true)
+    }
+
+    /// Rows of a batch that failed together, one after the other: only the bad ones fail.
+    fn each_alone(&mut self, rows: &[Row]) -> Result<Option<Vec<Result<Piece>>>> {
+        let mut found = Vec::new();
+        for row in rows {
+            match self.attempt(std::slice::from_ref(row), &mut Stream::default()) {
+                Ok(None) => return Ok(None),
+                Ok(Some(pieces)) => found.extend(pieces.into_iter().map(Ok)),
+                Err(error) => found.push(Err(error)),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The document fails, whatever its other pieces gave.
+    fn fail(&mut self, number: usize, error: Error) {
+        let open = &mut self.open[number - self.front];
+        if open.plan.is_ok() {
+            open.plan = Err(error.at(&open.item.place));
+        }
+        self.rows.retain(|(waiting, _)| *waiting != number);
+    }
+
+    /// Runs rows through the model; none when the user or the reader wants no more.
+    fn attempt(&mut self, rows: &[Row], stream: &mut Stream) -> Result<Option<Vec<Piece>>> {
+        let (decoder, printer) = (self.decoder, &mut *self.printer);
+        let first = self.open.front().is_none_or(|o| o.pieces.is_empty());
+        let mut tokens = 0;
+        decoder.run(rows, &mut |step: &Step| {
+            tokens += 1;
+            printer.progress.token(printer.done, tokens);
+            if let (true, Some(&(_, Some(token)))) = (printer.form.stream, step.tokens.first()) {
+                let space = if tokens == 1 && !first { " " } else { "" };
+                let text = stream.push(token, |ids| decoder.codec.decode(ids))?;
+                return Ok(printer.piece(space)? && printer.piece(&text)? && !interrupt::raised());
+            }
+            Ok(!interrupt::raised())
+        })
     }
 
     /// Writes the records at the front that are complete; false when nobody reads any more.
