@@ -87,7 +87,7 @@ impl Checkpoint {
         let tokenizer = files.tokenizer.map(|t| tokenizer(&t)).transpose()?;
         let arch = arch::find(&config)?;
         let store = Arc::new(weights()?);
-        let loaded = (arch.load)(&config, &store.root())?;
+        let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
         store.all_read(arch.ignored)?;
         Ok(Self { name, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store })
     }
@@ -97,6 +97,17 @@ struct Files<'a> {
     config: &'a [u8],
     generation_config: Option<Vec<u8>>,
     tokenizer: Option<Vec<u8>>,
+}
+
+/// config.json with the decoder's start token: where there is a generation_config.json, its `decoder_start_token_id`, else its `bos_token_id`
+/// (`GenerationMixin._prepare_special_tokens` of transformers 5).
+fn started(config: &Value, generation_config: Option<&Value>) -> Value {
+    let mut config = config.clone();
+    let of = |g: &Value| ["decoder_start_token_id", "bos_token_id"].iter().find_map(|key| g[*key].as_u64());
+    if let Some(start) = generation_config.and_then(of) {
+        config["decoder_start_token_id"] = start.into();
+    }
+    config
 }
 
 fn json(name: &str, bytes: &[u8]) -> Result<Value> {

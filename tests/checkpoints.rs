@@ -228,3 +228,25 @@ fn a_different_model_fails_verification() {
     let damaged = effattn(dir.path(), &["verify", "-m", ".", "--golden", "config.json"]);
     assert_eq!((damaged.status.code(), String::from_utf8_lossy(&damaged.stderr).contains("not a readable safetensors file")), (Some(1), true));
 }
+
+/// As transformers has it: generation_config.json says with which token the decoder starts, config.json only where that file is missing.
+#[test]
+fn the_start_token_comes_from_generation_config() {
+    let said = |generation: Option<&str>, config: u32| {
+        let dir = copy("led-text");
+        edit_config(&dir, "decoder_start_token_id", config.into());
+        let path = dir.path().join("generation_config.json");
+        match generation {
+            Some(text) => std::fs::write(path, text).expect("written"),
+            None => std::fs::remove_file(path).expect("removed"),
+        }
+        let got = effattn(dir.path(), &["decode", "-m", ".", "a.txt", "-q", "--num-beams", "2", "--max-new-tokens", "9", "-f", "jsonl"]);
+        assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
+        String::from_utf8(got.stdout).expect("JSON is text")
+    };
+    let with = |start: u32| said(Some(&format!(r#"{{"decoder_start_token_id": {start}, "bos_token_id": 0, "eos_token_id": 2}}"#)), 2);
+    assert_ne!(with(2), with(9));
+    assert_eq!(with(9), said(Some(r#"{"decoder_start_token_id": 9, "eos_token_id": 2}"#), 7));
+    assert_eq!(with(0), said(Some(r#"{"bos_token_id": 0, "eos_token_id": 2}"#), 7));
+    assert_eq!(with(9), said(None, 9));
+}

@@ -49,17 +49,15 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
     let d = c.sizes.d_model;
     let windows = match &c.attention_window {
-        Window::Same(w) => vec![*w; c.sizes.encoder_layers],
-        Window::Each(each) => each.clone(),
+        Window::Same(w) => std::slice::from_ref(w),
+        Window::Each(each) if each.len() == c.sizes.encoder_layers => each,
+        Window::Each(each) => {
+            let (n, layers) = (each.len(), c.sizes.encoder_layers);
+            return Err(Error::new(format!("config.json: `attention_window` has {n} windows for {layers} encoder layers"))
+                .hint("give one number for all layers, or a list with one a layer"));
+        }
     };
-    if windows.len() != c.sizes.encoder_layers {
-        return Err(Error::new(format!(
-            "config.json: `attention_window` has {} windows for {} encoder layers",
-            windows.len(),
-            c.sizes.encoder_layers
-        )));
-    }
-    let mut distinct = windows.clone();
+    let mut distinct = windows.to_vec();
     distinct.dedup();
     let named = distinct.iter().map(usize::to_string).collect::<Vec<_>>().join("/");
     let plan = Plan {
@@ -68,7 +66,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         positions: [&|w| Positions::learned(w, (c.max_encoder_position_embeddings, d), 0), &|w| {
             Positions::learned(w, (c.max_decoder_position_embeddings, d), 0)
         }],
-        reader: &|w, heads, i| Ok(Box::new(Longformer::load(w, heads, windows[i])?)),
+        reader: &|w, heads, i| Ok(Box::new(Longformer::load(w, heads, *windows.get(i).unwrap_or(&windows[0]))?)),
         default_global: Some(vec![0]),
         attention: format!("longformer window={named}"),
         model_type: ARCH.model_type,

@@ -68,6 +68,9 @@ fn need(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::usage(message())) }
 }
 
+/// Rows of one document at most: more is a slip, and would take the memory before anything could be said.
+const MOST_ROWS: usize = 65_536;
+
 impl Generation {
     /// Refuses values that cannot be. Written so that "not a number" fails each test.
     pub fn check(&self) -> Result<()> {
@@ -79,7 +82,9 @@ impl Generation {
                 format!("`{name}` must lie in {open}0, 1{close}, not {value}")
             })
         };
-        need(self.num_beams >= 1, || "`num_beams` must be at least 1".into())?;
+        for (name, value) in [("num_beams", self.num_beams), ("num_return_sequences", self.num_return_sequences)] {
+            need((1..=MOST_ROWS).contains(&value), || format!("`{name}` must lie between 1 and {MOST_ROWS}, not {value}"))?;
+        }
         need(self.temperature >= 0.0 && self.temperature.is_finite(), || {
             format!("`temperature` must be 0 or more, not {}", self.temperature)
         })?;
@@ -121,7 +126,6 @@ impl Generation {
 
     fn check_returns(&self) -> Result<()> {
         let asked = self.num_return_sequences;
-        need(asked >= 1, || "`num_return_sequences` must be at least 1".into())?;
         if self.num_beams > 1 && asked > self.num_beams {
             let message = format!("`num_return_sequences` {asked} is greater than `num_beams` {}", self.num_beams);
             return Err(Error::usage(message).hint(format!("set `--num-beams {asked}`")));
