@@ -46,7 +46,10 @@ impl Source {
 
 /// Collects named intermediate results (`encoder.0`, `decoder.3`, …), or nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Probe(Option<Arc<Mutex<Vec<(String, Tensor)>>>>);
+pub struct Probe(Option<Arc<Mutex<Named>>>);
+
+/// Results with their names, in order.
+type Named = Vec<(String, Tensor)>;
 
 impl Probe {
     /// One that collects.

@@ -83,7 +83,13 @@ pub fn bytes(n: usize) -> String {
         x /= 1024.0;
         unit += 1;
     }
-    let digits = if x < 9.995 { 2 } else if x < 99.95 { 1 } else { 0 };
+    let digits = if x < 9.995 {
+        2
+    } else if x < 99.95 {
+        1
+    } else {
+        0
+    };
     format!("{x:.digits$} {}", UNITS[unit])
 }
 

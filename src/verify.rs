@@ -58,7 +58,8 @@ pub fn verify(checkpoint: &Checkpoint, path: &Path, atol: f64) -> Result<Report>
     let result = run.forward(&mut report).and_then(|()| run.greedy(&mut report)).and_then(|()| run.beam(&mut report));
     result.map_err(|e| e.at(path.display()))?;
     if report.checks.is_empty() {
-        return Err(Error::new(format!("{}: nothing to compare", path.display())).hint("a golden has `input_ids` and at least one of `logits`, `greedy`, `beam4_lp2_nr3`"));
+        return Err(Error::new(format!("{}: nothing to compare", path.display()))
+            .hint("a golden has `input_ids` and at least one of `logits`, `greedy`, `beam4_lp2_nr3`"));
     }
     report.not_compared = golden.other();
     Ok(report)

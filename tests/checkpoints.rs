@@ -126,7 +126,10 @@ fn tensors_that_are_not_what_config_says() {
         let entry = header.as_object_mut().expect("an object").remove("led.encoder.layernorm_embedding.weight").expect("the tensor");
         header["led.encoder.layer_norm_embedding.weight"] = entry;
     });
-    let told = ["model.safetensors: tensor `led.encoder.layernorm_embedding.weight` is missing", "nearest names are `led.encoder.layer_norm_embedding.weight`"];
+    let told = [
+        "model.safetensors: tensor `led.encoder.layernorm_embedding.weight` is missing",
+        "nearest names are `led.encoder.layer_norm_embedding.weight`",
+    ];
     fails(&dir, &[], 1, &told);
 
     let dir = copy("led-text");
@@ -184,7 +187,14 @@ fn configurations_that_cannot_be() {
 #[test]
 fn settings_that_cannot_be() {
     let dir = copy("led-text");
-    for (flag, value) in [("--temperature", "-1"), ("--top-p", "0"), ("--top-p", "1.5"), ("--num-return-sequences", "9"), ("--repetition-penalty", "0"), ("--temperature", "nan")] {
+    for (flag, value) in [
+        ("--temperature", "-1"),
+        ("--top-p", "0"),
+        ("--top-p", "1.5"),
+        ("--num-return-sequences", "9"),
+        ("--repetition-penalty", "0"),
+        ("--temperature", "nan"),
+    ] {
         let words = [&format!("{flag}={value}")[..], "--do-sample"];
         fails(&dir, &words, 2, &[&flag[2..].replace('-', "_")]);
     }
@@ -226,7 +236,10 @@ fn a_different_model_fails_verification() {
     let missing = effattn(dir.path(), &["verify", "-m", ".", "--golden", "none.safetensors"]);
     assert_eq!(missing.status.code(), Some(1));
     let damaged = effattn(dir.path(), &["verify", "-m", ".", "--golden", "config.json"]);
-    assert_eq!((damaged.status.code(), String::from_utf8_lossy(&damaged.stderr).contains("not a readable safetensors file")), (Some(1), true));
+    assert_eq!(
+        (damaged.status.code(), String::from_utf8_lossy(&damaged.stderr).contains("not a readable safetensors file")),
+        (Some(1), true)
+    );
 }
 
 /// As transformers has it: generation_config.json says with which token the decoder starts, config.json only where that file is missing.

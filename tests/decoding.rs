@@ -156,9 +156,8 @@ fn processors_equal_transformers() {
             let prompt = prompts[row] as usize;
             let mut lengths = settings.lengths(prompt, None).unwrap_or(effattn::decode::Lengths { prompt, min: 0, max: 0 });
             lengths.min = settings.min_new_tokens.map_or(settings.min_length, |n| n + prompt);
-            lengths.max = settings
-                .max_new_tokens
-                .map_or(if settings.default_length { prompt + 20 } else { settings.max_length }, |n| n + prompt);
+            lengths.max =
+                settings.max_new_tokens.map_or(if settings.default_length { prompt + 20 } else { settings.max_length }, |n| n + prompt);
             chain.apply(&Row { tokens: history, lengths }, &mut scores);
             let want = &golden.tensors[&format!("out.{number}")][row];
             for (token, (got, want)) in scores.iter().zip(want).enumerate() {

@@ -30,7 +30,8 @@ fn the_binary_alone_in_an_empty_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let alone = dir.path().join("summarise");
     std::fs::copy(BINARY, &alone).expect("a copy");
-    let got = Command::new(&alone).env_clear().current_dir(dir.path()).arg("decode").arg(document("package.txt")).output().expect("it runs");
+    let got =
+        Command::new(&alone).env_clear().current_dir(dir.path()).arg("decode").arg(document("package.txt")).output().expect("it runs");
     assert_eq!(got.status.code(), Some(0), "{}", text(&got.stderr));
     assert!(text(&got.stdout).split_whitespace().count() >= 3, "{}", text(&got.stdout));
     let told = text(&got.stderr);
@@ -40,9 +41,16 @@ fn the_binary_alone_in_an_empty_directory() {
 
 #[test]
 fn batches_and_threads_change_no_byte() {
-    for how in [&["--num-beams", "4"][..], &["--num-beams", "1"], &["--do-sample", "--num-beams", "1", "--seed", "5", "--num-return-sequences", "2"]] {
+    for how in [
+        &["--num-beams", "4"][..],
+        &["--num-beams", "1"],
+        &["--do-sample", "--num-beams", "1", "--seed", "5", "--num-return-sequences", "2"],
+    ] {
         let run = |batch, threads| {
-            prints(&[&["decode", "batch.jsonl", "-f", "jsonl", "-q", "--max-new-tokens", "24", "--batch-size", batch, "-t", threads], how].concat())
+            prints(
+                &[&["decode", "batch.jsonl", "-f", "jsonl", "-q", "--max-new-tokens", "24", "--batch-size", batch, "-t", threads], how]
+                    .concat(),
+            )
         };
         let one = run("1", "1");
         assert_eq!(one.lines().count(), 6);
@@ -54,7 +62,9 @@ fn batches_and_threads_change_no_byte() {
 
 #[test]
 fn a_seed_changes_draws_and_neighbours_do_not() {
-    let sample = |more: &[&str]| prints(&[&["decode", "--do-sample", "--num-beams", "1", "-q", "-f", "jsonl", "--max-new-tokens", "24"], more].concat());
+    let sample = |more: &[&str]| {
+        prints(&[&["decode", "--do-sample", "--num-beams", "1", "-q", "-f", "jsonl", "--max-new-tokens", "24"], more].concat())
+    };
     let batch = sample(&["batch.jsonl", "--seed", "1"]);
     assert_ne!(batch, sample(&["batch.jsonl", "--seed", "2"]));
     let first = sample(&["batch.jsonl", "--seed", "1", "--limit", "1"]);
@@ -86,10 +96,16 @@ fn broken_records_fail_and_the_others_run() {
     let got = effattn(&["decode", "broken.jsonl", "-f", "jsonl", "--max-new-tokens", "16"]);
     assert_eq!(got.status.code(), Some(3));
     let (out, told) = (text(&got.stdout), text(&got.stderr));
-    let reasons: Vec<serde_json::Value> = out.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON")["finish_reason"].clone()).collect();
+    let reasons: Vec<serde_json::Value> =
+        out.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON")["finish_reason"].clone()).collect();
     assert_eq!(reasons.iter().filter(|r| *r == "error").count(), 3, "{out}");
     assert_eq!((reasons.len(), &reasons[1]), (5, &serde_json::json!("error")));
-    for line in ["`broken.jsonl:2`: no valid JSON", "`broken.jsonl:3`: none of the columns", "`broken.jsonl:4`: the document is empty", "3 of 5 documents failed"] {
+    for line in [
+        "`broken.jsonl:2`: no valid JSON",
+        "`broken.jsonl:3`: none of the columns",
+        "`broken.jsonl:4`: the document is empty",
+        "3 of 5 documents failed",
+    ] {
         assert!(told.contains(line), "no `{line}` in {told}");
     }
 }

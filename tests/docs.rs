@@ -37,7 +37,15 @@ fn pages_are_fresh() {
 #[test]
 fn links_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["README.md", "docs/architecture.md", "docs/variants.md", "docs/adding-a-variant.md", "docs/notation.md", "docs/formats.md", "models/led-small/README.md"] {
+    for page in [
+        "README.md",
+        "docs/architecture.md",
+        "docs/variants.md",
+        "docs/adding-a-variant.md",
+        "docs/notation.md",
+        "docs/formats.md",
+        "models/led-small/README.md",
+    ] {
         let path = root.join(page);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{page}: {e}"));
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

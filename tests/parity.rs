@@ -38,7 +38,7 @@ fn numbers_of_the_reference() {
         // hidden states of pre-norm stacks grow to tens, where 1e-5 is below the last bits of f32: their bound is relative
         let report = verify(&open(case), &case.join("expected.safetensors"), ATOL).unwrap_or_else(|e| panic!("{}: {e}", case.display()));
         let bad = report.checks.iter().any(|c| match &c.finding {
-            Finding::Close { max_rel, .. } if c.key.starts_with("hidden.") => !c.passed && !(*max_rel <= ATOL),
+            Finding::Close { max_rel, .. } if c.key.starts_with("hidden.") => !c.passed && (max_rel.is_nan() || *max_rel > ATOL),
             _ => !c.passed,
         });
         assert!(report.not_compared.is_empty(), "{}: {:?}", case.display(), report.not_compared);

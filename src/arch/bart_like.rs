@@ -41,15 +41,20 @@ fn yes() -> bool {
     true
 }
 
+/// Loads positions from the tensors below a view.
+type LoadPositions<'a> = dyn Fn(&Weights) -> Result<Positions> + 'a;
+/// Loads the self-attention of an encoder layer, by its number.
+type LoadReader<'a> = dyn Fn(&Weights, Heads, usize) -> Result<Box<dyn Reader>> + 'a;
+
 /// Where they differ.
 pub(super) struct Plan<'a> {
     /// `model` or `led`.
     pub prefix: &'a str,
     pub order: Order,
     /// Encoder and decoder positions, of the tensors below the given view.
-    pub positions: [&'a dyn Fn(&Weights) -> Result<Positions>; 2],
+    pub positions: [&'a LoadPositions<'a>; 2],
     /// The encoder's self-attention in layer i.
-    pub reader: &'a dyn Fn(&Weights, Heads, usize) -> Result<Box<dyn Reader>>,
+    pub reader: &'a LoadReader<'a>,
     /// [`Info::default_global`].
     pub default_global: Option<Vec<usize>>,
     /// What [`Info::attention`] says.
@@ -69,7 +74,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
     let w = root.pp(plan.prefix);
     let (source, target, output) = tables(root, plan.prefix, s)?;
     let stack_norm = |w: &Weights| (plan.order == Order::Pre).then(|| LayerNorm::load(&w.pp("layer_norm"), s.d_model, EPS)).transpose();
-    let input = |w: &Weights, tokens: Embedding, positions: &dyn Fn(&Weights) -> Result<Positions>| -> Result<Input> {
+    let input = |w: &Weights, tokens: Embedding, positions: &LoadPositions<'_>| -> Result<Input> {
         let norm = (plan.order == Order::Post).then(|| LayerNorm::load(&w.pp("layernorm_embedding"), s.d_model, EPS)).transpose()?;
         Ok(Input { tokens, positions: positions(&w.pp("embed_positions"))?, norm })
     };

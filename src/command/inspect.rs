@@ -58,9 +58,14 @@ fn text(f: &Value) -> String {
     let count = |v: &Value| v.as_u64().map_or("no limit".to_string(), |n| grouped(n as usize));
     let size = |v: &Value| v.as_u64().map_or(String::new(), |n| bytes(n as usize));
     let word = |v: &Value| v.as_str().unwrap_or_default().to_string();
-    let dtypes = f["dtypes"].as_object().map(|d| d.iter().map(|(k, n)| format!("{k} × {n}")).collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    let dtypes =
+        f["dtypes"].as_object().map(|d| d.iter().map(|(k, n)| format!("{k} × {n}")).collect::<Vec<_>>().join(", ")).unwrap_or_default();
     let unread = f["unread_config_keys"].as_array().map(|k| k.iter().map(word).collect::<Vec<_>>().join(", ")).unwrap_or_default();
-    let on_disk = if dtypes.is_empty() { "made up, none on disk".to_string() } else { format!("{} on disk ({dtypes} tensors), f32 in memory", size(&f["bytes_on_disk"])) };
+    let on_disk = if dtypes.is_empty() {
+        "made up, none on disk".to_string()
+    } else {
+        format!("{} on disk ({dtypes} tensors), f32 in memory", size(&f["bytes_on_disk"]))
+    };
     let mut lines = vec![
         ("architecture", format!("{} ({})", word(&f["model_type"]), word(&f["summary"]))),
         ("attention", word(&f["attention"])),
@@ -70,14 +75,18 @@ fn text(f: &Value) -> String {
         ("vocabulary", format!("{} tokens", count(&f["vocab_size"]))),
         ("tokenizer", f["tokenizer"].as_u64().map_or("none (use `--ids`)".into(), |n| format!("{} tokens", grouped(n as usize)))),
         ("source, target", format!("{}, {} tokens at most", count(&f["max_source"]), count(&f["max_target"]))),
-        ("generation", if f["generation_config"] == json!(true) { "generation_config.json".into() } else { "defaults of config.json".into() }),
+        (
+            "generation",
+            if f["generation_config"] == json!(true) { "generation_config.json".into() } else { "defaults of config.json".into() },
+        ),
         ("unread keys", if unread.is_empty() { "none".into() } else { unread }),
     ];
     let after = f["state_written_tokens"].as_u64().map_or(String::new(), |n| format!(", {n} written"));
     let labels = LENGTHS.map(|n| format!("state at {}", grouped(n)));
     for (n, label) in LENGTHS.iter().zip(&labels) {
         let v = &f["state_bytes"][n.to_string()];
-        lines.push((label, if v.is_null() { "longer than the model's positions".into() } else { format!("{} a document{after}", size(v)) }));
+        lines
+            .push((label, if v.is_null() { "longer than the model's positions".into() } else { format!("{} a document{after}", size(v)) }));
     }
     let width = lines.iter().map(|(l, _)| l.len()).max().unwrap_or(0);
     lines.iter().fold(format!("{}\n", word(&f["name"])), |out, (label, value)| out + &format!("  {label:width$}  {value}\n"))

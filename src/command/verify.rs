@@ -25,7 +25,9 @@ pub fn text(report: &Report, atol: f64) -> String {
         let verdict = if c.passed { "ok" } else { "FAILED" };
         let place = |first: &Option<(usize, usize)>| first.map_or(String::new(), |(r, i)| format!("row {r}, position {i}"));
         match &c.finding {
-            Finding::Close { max_abs, max_rel, first } => table.row([c.key.clone(), format!("{max_abs:.1e}"), format!("{max_rel:.1e}"), place(first), verdict.into()]),
+            Finding::Close { max_abs, max_rel, first } => {
+                table.row([c.key.clone(), format!("{max_abs:.1e}"), format!("{max_rel:.1e}"), place(first), verdict.into()])
+            }
             Finding::Sequence { first } => {
                 let said = if c.passed { "equal".into() } else { place(first) };
                 table.row([c.key.clone(), String::new(), String::new(), said, verdict.into()]);
@@ -38,7 +40,12 @@ pub fn text(report: &Report, atol: f64) -> String {
     }
     out + &match report.checks.iter().find(|c| !c.passed) {
         None => format!("all {} outputs agree (tolerance {atol:.0e})\n", report.checks.len()),
-        Some(first) => format!("{} of {} outputs differ, the first is `{}`\n", report.checks.iter().filter(|c| !c.passed).count(), report.checks.len(), first.key),
+        Some(first) => format!(
+            "{} of {} outputs differ, the first is `{}`\n",
+            report.checks.iter().filter(|c| !c.passed).count(),
+            report.checks.len(),
+            first.key
+        ),
     }
 }
 

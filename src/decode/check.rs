@@ -53,10 +53,9 @@ impl Overrides {
             let set = list.iter().filter(|(_, set)| *set).map(|(name, _)| format!("`--{name}`"));
             set.collect::<Vec<_>>().join(", ")
         };
-        for (names, off, needs) in [
-            (named(&drawn), !settings.do_sample, "`--do-sample`"),
-            (named(&beams), settings.num_beams < 2, "`--num-beams` of 2 or more"),
-        ] {
+        for (names, off, needs) in
+            [(named(&drawn), !settings.do_sample, "`--do-sample`"), (named(&beams), settings.num_beams < 2, "`--num-beams` of 2 or more")]
+        {
             if off && !names.is_empty() {
                 settings.notes.push(format!("no effect without {needs}: {names}"));
             }
@@ -116,10 +115,8 @@ impl Generation {
             _ => None,
         };
         match bound {
-            Some((low, min, high, max)) if min > max => Err(Error::usage(format!(
-                "`{low}` {min} is greater than `{high}` {max}"
-            ))
-            .hint(format!("lower `--{}` or raise `--{}`", low.replace('_', "-"), high.replace('_', "-")))),
+            Some((low, min, high, max)) if min > max => Err(Error::usage(format!("`{low}` {min} is greater than `{high}` {max}"))
+                .hint(format!("lower `--{}` or raise `--{}`", low.replace('_', "-"), high.replace('_', "-")))),
             _ => Ok(()),
         }
     }
@@ -150,10 +147,8 @@ impl Generation {
     pub(super) fn check_vocabulary(&self, size: usize) -> Result<()> {
         let forced = self.forced_bos.iter().chain(&self.forced_eos);
         match forced.chain(self.bad_words.iter().flatten()).find(|&&t| t as usize >= size) {
-            Some(token) => {
-                Err(Error::new(format!("the generation settings name token {token}, but the model has {size} tokens"))
-                    .hint("look at `forced_bos_token_id`, `forced_eos_token_id` and `bad_words_ids`"))
-            }
+            Some(token) => Err(Error::new(format!("the generation settings name token {token}, but the model has {size} tokens"))
+                .hint("look at `forced_bos_token_id`, `forced_eos_token_id` and `bad_words_ids`")),
             None => Ok(()),
         }
     }

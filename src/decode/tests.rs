@@ -62,8 +62,7 @@ fn settings_come_from_one_file_and_the_command_line() {
     let g = Generation::resolve(None, &config, &none).unwrap();
     assert_eq!((g.num_beams, g.max_length, g.forced_bos, g.eos.as_slice()), (4, 142, Some(0), &[2][..]));
     assert!(g.notes.is_empty());
-    let g = Generation::resolve(Some(&json!({"max_new_tokens": 30, "top_k": null, "early_stopping": "never"})), &config, &none)
-        .unwrap();
+    let g = Generation::resolve(Some(&json!({"max_new_tokens": 30, "top_k": null, "early_stopping": "never"})), &config, &none).unwrap();
     assert_eq!((g.num_beams, g.max_new_tokens, g.top_k), (1, Some(30), 50));
     let mine = Overrides { max_length: Some(12), top_k: Some(3), ..none };
     let g = Generation::resolve(Some(&json!({"max_new_tokens": 30})), &config, &mine).unwrap();

@@ -56,20 +56,33 @@ pub fn isa() -> Isa {
     })
 }
 
-/// A register of floats and the three things that the kernels do with it.
-///
-/// # Safety
-/// The methods may only be called on a machine whose [`Isa`] is available, with pointers to at least `N` floats.
+/// A register of floats and what the kernels do with it.
 pub trait Lanes: Copy {
     /// Floats in it.
     const N: usize;
+
     /// All lanes `x`.
+    ///
+    /// # Safety
+    /// This machine has the type's instruction set; so for all methods.
     unsafe fn splat(x: f32) -> Self;
+
     /// Reads `N` floats, unaligned.
+    ///
+    /// # Safety
+    /// `p` points to at least `N` floats.
     unsafe fn load(p: *const f32) -> Self;
+
     /// Writes `N` floats, unaligned.
+    ///
+    /// # Safety
+    /// `p` points to room for at least `N` floats.
     unsafe fn store(self, p: *mut f32);
+
     /// `self * b + c`.
+    ///
+    /// # Safety
+    /// As [`Lanes::splat`].
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
 }
 
@@ -96,16 +109,9 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
         let mut out = c.0;
-        for i in 0..8 {
+        for (out, (a, b)) in out.iter_mut().zip(self.0.iter().zip(b.0)) {
             // ARM64 always fuses; plain x86-64 would call a slow library function
-            #[cfg(target_arch = "aarch64")]
-            {
-                out[i] = self.0[i].mul_add(b.0[i], out[i]);
-            }
-            #[cfg(not(target_arch = "aarch64"))]
-            {
-                out[i] += self.0[i] * b.0[i];
-            }
+            *out = if cfg!(target_arch = "aarch64") { a.mul_add(b, *out) } else { a * b + *out };
         }
         Plain(out)
     }

@@ -52,7 +52,7 @@ pub fn close(key: &str, got: &Tensor, want: &Tensor, lengths: &[usize], atol: f6
                     let d = (g - w).abs();
                     max_abs = if d.is_nan() || d > max_abs { d } else { max_abs };
                     top = top.max(w.abs());
-                    if first.is_none() && !(d <= atol) {
+                    if first.is_none() && (d.is_nan() || d > atol) {
                         first = Some((r, i / f));
                     }
                     if max_abs.is_nan() {

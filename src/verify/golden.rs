@@ -14,8 +14,16 @@ pub struct Golden {
 
 /// Keys that are inputs or compared elsewhere; the rest is reported as not compared.
 const KNOWN: &[&str] = &[
-    "input_ids", "attention_mask", "global_attention_mask", "decoder_input_ids", "logits", "encoder_last_hidden_state", "greedy", "greedy_step_logits",
-    "beam4_lp2_nr3", "beam4_score",
+    "input_ids",
+    "attention_mask",
+    "global_attention_mask",
+    "decoder_input_ids",
+    "logits",
+    "encoder_last_hidden_state",
+    "greedy",
+    "greedy_step_logits",
+    "beam4_lp2_nr3",
+    "beam4_score",
 ];
 
 impl Golden {
@@ -38,13 +46,18 @@ impl Golden {
 
     /// Keys that nobody compares.
     pub fn other(&self) -> Vec<String> {
-        self.tensors.keys().filter(|k| !KNOWN.contains(&k.as_str()) && !k.starts_with("hidden.encoder.") && !k.starts_with("hidden.decoder.")).cloned().collect()
+        self.tensors
+            .keys()
+            .filter(|k| !KNOWN.contains(&k.as_str()) && !k.starts_with("hidden.encoder.") && !k.starts_with("hidden.decoder."))
+            .cloned()
+            .collect()
     }
 
     /// How far greedy and beam search go.
     pub fn max_new_tokens(&self) -> Result<usize> {
         let text = self.max_new_tokens.as_deref();
-        text.and_then(|t| t.parse().ok()).ok_or_else(|| Error::new(format!("metadata `max_new_tokens` is {}, not a number", text.unwrap_or("missing"))))
+        text.and_then(|t| t.parse().ok())
+            .ok_or_else(|| Error::new(format!("metadata `max_new_tokens` is {}, not a number", text.unwrap_or("missing"))))
     }
 
     fn integers(&self, key: &str) -> Result<Option<Vec<Vec<i64>>>> {
@@ -66,7 +79,8 @@ impl Golden {
             for (row, mask) in rows.iter_mut().zip(mask) {
                 let n = mask.iter().take_while(|m| **m != 0).count();
                 if mask[n..].iter().any(|m| *m != 0) || mask.len() != row.len() {
-                    return Err(Error::new("`attention_mask` must be ones, then zeros, in every row").hint("make the golden with padding on the right"));
+                    return Err(Error::new("`attention_mask` must be ones, then zeros, in every row")
+                        .hint("make the golden with padding on the right"));
                 }
                 row.truncate(n);
             }

@@ -5,6 +5,7 @@ use crate::cli::{Cli, Command};
 use crate::error::Result;
 use crate::memory::{AnyMemory, Memory, State};
 use crate::model::{Info, Model, Probe, Source};
+use crate::weights::Store;
 use candle_core::{Device, Tensor};
 use clap::Parser;
 use tokenizers::Tokenizer;
@@ -70,6 +71,7 @@ impl Echo {
             max_source,
             max_target: None,
             attention: "full".into(),
+            default_global: None,
             layers: (1, 1),
         })
     }
@@ -82,6 +84,8 @@ impl Echo {
             tokenizer: Some(words()),
             config: serde_json::json!({"eos_token_id": 2}),
             generation_config: None,
+            unread: Vec::new(),
+            store: Store::random(0).into(),
         }
     }
 }
@@ -96,6 +100,10 @@ impl Model for Echo {
         let first = source.rows.iter().map(|r| if self.0.encoder_decoder { 2 } else { r[r.len() - 1] }).collect();
         let read = Read { rows: source.rows.clone(), start: start.clone() };
         Ok((State { seen: start, layers: vec![Box::new(read)], probe: Probe::default() }, first))
+    }
+
+    fn state_bytes(&self, _source: usize, _target: usize) -> usize {
+        0
     }
 
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {

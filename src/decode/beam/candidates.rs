@@ -40,11 +40,7 @@ pub(super) fn top(scores: impl Iterator<Item = f32>, k: usize) -> Vec<usize> {
 /// The `k` best continuations by total, or `k` drawn without replacement by the softmax of the totals, in the order of the draw.
 ///
 /// `beams` gives each beam's score so far and the log-probabilities of its next token.
-pub(super) fn candidates<'a>(
-    beams: impl Iterator<Item = (f32, &'a [f32])>,
-    k: usize,
-    mut draw: Option<&mut Draw>,
-) -> Vec<Candidate> {
+pub(super) fn candidates<'a>(beams: impl Iterator<Item = (f32, &'a [f32])>, k: usize, mut draw: Option<&mut Draw>) -> Vec<Candidate> {
     let mut best = Best { k, kept: Vec::with_capacity(k + 1) };
     for (beam, (score, scores)) in beams.enumerate() {
         for (token, log) in scores.iter().enumerate() {

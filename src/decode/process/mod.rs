@@ -66,9 +66,7 @@ impl Chain {
     /// The chain of these settings.
     pub fn new(settings: &Generation) -> Self {
         let drawn = if settings.do_sample { DRAWN } else { &[] };
-        Self(
-            ORDER.iter().chain(drawn).chain(&[normalize::renormalize as fn(&_) -> _]).filter_map(|make| make(settings)).collect(),
-        )
+        Self(ORDER.iter().chain(drawn).chain(&[normalize::renormalize as fn(&_) -> _]).filter_map(|make| make(settings)).collect())
     }
 
     /// Changes the scores of `row`'s next token.
