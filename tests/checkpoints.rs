@@ -263,3 +263,18 @@ fn the_start_token_comes_from_generation_config() {
     assert_eq!(with(0), said(Some(r#"{"bos_token_id": 0, "eos_token_id": 2}"#), 7));
     assert_eq!(with(9), said(None, 9));
 }
+
+/// Whatever instruction set computes, the reference's numbers come out.
+#[test]
+fn every_instruction_set_of_this_machine_agrees_with_the_reference() {
+    for isa in effattn::kernel::simd::Isa::ALL.into_iter().filter(|i| i.available()) {
+        for case in ["led-batch", "gpt2-plain", "pegasus-batch", "bart-untied"] {
+            let golden = fixture(case).join("expected.safetensors");
+            let words = ["verify", "-m", ".", "--golden", golden.to_str().expect("a path"), "--atol", "1e-4"];
+            let got =
+                Command::new(env!("CARGO_BIN_EXE_effattn")).args(words).env("EFFATTN_ISA", isa.name()).current_dir(fixture(case)).output();
+            let got = got.expect("the binary runs");
+            assert_eq!((got.status.code(), got.stderr.as_slice()), (Some(0), &b""[..]), "{case} on {}", isa.name());
+        }
+    }
+}

@@ -183,6 +183,29 @@ fn killed_and_resumed_is_the_same_file() {
     assert_eq!(std::fs::read_dir(dir.path()).expect("the directory").count(), 3, "something is left behind");
 }
 
+/// Ctrl-C keeps what is finished and exits with 130.
+#[cfg(unix)]
+#[test]
+fn interrupted_with_130() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = std::fs::read_to_string(document("tide-gauge.txt")).expect("a document");
+    let many: String = (0..200).map(|n| format!("{}\n", serde_json::json!({"id": n, "document": text}))).collect();
+    std::fs::write(dir.path().join("many.jsonl"), many).expect("written");
+    let words = ["decode", "many.jsonl", "-q", "-o", "out.jsonl", "--batch-size", "1"];
+    let mut child = Command::new(BINARY).args(words).current_dir(dir.path()).stderr(Stdio::null()).spawn().expect("it starts");
+    let partial = dir.path().join("out.jsonl.partial");
+    while std::fs::metadata(&partial).map_or(0, |m| m.len()) == 0 {
+        assert!(child.try_wait().expect("it can be asked").is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let kept = std::fs::read_to_string(&partial).expect("the finished records");
+    assert!(kept.ends_with('\n') && kept.lines().count() < 200);
+    assert!(!dir.path().join("out.jsonl").exists());
+}
+
 #[test]
 fn registries_and_facts() {
     let list: serde_json::Value = serde_json::from_str(&prints(&["list", "-f", "json"])).expect("JSON");

@@ -6,7 +6,7 @@
 //! | how long may a row become, and what ends it? | [`stop`] |
 //! | what is done to the scores before a token is chosen? | [`process`], one rule a file, in the order of its slice |
 //! | how is the token chosen? | `greedy`, `sample`, `beam` |
-//! | who feeds the model and drops what has ended? | [`search`] |
+//! | who feeds the model and drops what has ended? | [`mod@search`] |
 //!
 //! The numbers are those of `generate` of transformers 5.23 for the document alone in its batch; `fixtures/decoding` holds its
 //! answers. Deliberate departures, each where its code is: draws come from ChaCha8 and so never repeat `torch.multinomial`

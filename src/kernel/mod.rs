@@ -1,4 +1,4 @@
-//! CPU loops over slices; nothing here knows a tensor but [`slice`] and [`tensor`].
+//! CPU loops over slices; nothing here knows a tensor but [`slice()`] and [`tensor`].
 //!
 //! - [`linear`]: products with packed weights
 //! - [`attention`]: softmax attention over stored keys

@@ -1,30 +1,24 @@
 //! Ctrl-C: a flag that the decoding loop looks at after every token.
 
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-static RAISED: AtomicBool = AtomicBool::new(false);
+static RAISED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Whether the user wants out.
 pub fn raised() -> bool {
-    RAISED.load(Ordering::Relaxed)
+    RAISED.get().is_some_and(|r| r.load(Ordering::Relaxed))
 }
 
 /// From now on the first Ctrl-C raises the flag; a second one ends the process as usual.
-#[cfg(unix)]
 pub fn watch() {
-    extern "C" fn raise(_signal: libc::c_int) {
-        RAISED.store(true, Ordering::Relaxed);
-    }
-    // SAFETY: the action is fully initialised (all zeros is an empty mask and no flags), lives through the call, and the
-    // handler only stores to an atomic, which is async-signal-safe
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = raise as extern "C" fn(libc::c_int) as libc::sighandler_t;
-        action.sa_flags = libc::SA_RESETHAND | libc::SA_RESTART;
-        libc::sigaction(libc::SIGINT, &action, std::ptr::null_mut());
-    }
+    RAISED.get_or_init(|| {
+        let raised = Arc::new(AtomicBool::new(false));
+        // the order matters: a signal that finds the flag raised ends the process, and only then is it raised.
+        // where the system lets nobody listen, Ctrl-C ends the process at once, and `--resume` goes on
+        let _ = flag::register_conditional_default(SIGINT, raised.clone()).and_then(|_| flag::register(SIGINT, raised.clone()));
+        raised
+    });
 }
-
-/// Ctrl-C ends the process at once on this system.
-#[cfg(not(unix))]
-pub fn watch() {}
