@@ -2,7 +2,8 @@
 
 use super::{Heads, Projections};
 use crate::error::Result;
-use crate::kernel::attention::{Job, Keys, Span, Visible, attend};
+use crate::kernel::attention::{Job, Span, Visible, attend};
+use crate::kernel::keys::Keys;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
 use candle_core::Tensor;

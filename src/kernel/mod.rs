@@ -1,12 +1,13 @@
 //! CPU loops over slices; nothing here knows a tensor but [`slice()`] and [`tensor`].
 //!
 //! - [`linear`]: products with packed weights
-//! - [`attention`]: softmax attention over stored keys
+//! - [`attention`]: softmax attention over stored [`keys`]
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`panel`], [`simd`]: what they are made of
 
 pub mod attention;
 pub mod elementwise;
+pub mod keys;
 pub mod linear;
 pub mod panel;
 pub mod simd;

@@ -15,7 +15,8 @@
 use super::{Documents, Growth, Reader, Spec};
 use crate::block::{Heads, Linear};
 use crate::error::{Error, Result};
-use crate::kernel::attention::{Job, Keys, Span, Visible, attend};
+use crate::kernel::attention::{Job, Span, Visible, attend};
+use crate::kernel::keys::Keys;
 use crate::kernel::{slice, tensor};
 use crate::weights::Weights;
 use candle_core::{Device, Tensor};
