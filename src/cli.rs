@@ -79,6 +79,15 @@ pub enum Device {
 pub enum ReportFormat {
     /// For people
     Text,
+    /// For programs
+    Json,
+}
+
+/// How registries are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people
+    Text,
     /// For documents
     Markdown,
     /// For programs
@@ -101,7 +110,7 @@ pub struct InspectArgs {
 pub struct ListArgs {
     /// Output format
     #[arg(short, long, default_value = "text")]
-    pub format: ReportFormat,
+    pub format: ListFormat,
 }
 
 /// `effattn verify`.

@@ -1,6 +1,6 @@
 //! The generated parts of the documentation are what this build would generate (`just generate` writes them).
 
-use effattn::cli::{ListArgs, ReportFormat};
+use effattn::cli::{ListArgs, ListFormat};
 use std::path::Path;
 
 const BEGIN: &str = "<!-- generated: effattn list -f markdown -->\n";
@@ -8,7 +8,7 @@ const END: &str = "<!-- end of the generated part -->";
 
 fn generated() -> String {
     let mut out = Vec::new();
-    effattn::command::list::run(&ListArgs { format: ReportFormat::Markdown }, &mut out).expect("a list prints");
+    effattn::command::list::run(&ListArgs { format: ListFormat::Markdown }, &mut out).expect("a list prints");
     String::from_utf8(out).expect("it is text")
 }
 

@@ -18,7 +18,7 @@ const WRITTEN: usize = 128;
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Exit> {
     let facts = facts(&open(&args.model, 0)?)?;
     match args.format {
-        ReportFormat::Text | ReportFormat::Markdown => write!(out, "{}", text(&facts))?,
+        ReportFormat::Text => write!(out, "{}", text(&facts))?,
         ReportFormat::Json => writeln!(out, "{facts:#}")?,
     }
     Ok(Exit::Success)

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use crate::arch;
-use crate::cli::{ListArgs, ReportFormat};
+use crate::cli::{ListArgs, ListFormat};
 use crate::decode::STRATEGIES;
 use crate::error::Result;
 use crate::mixer::{self, Growth};
@@ -13,15 +13,15 @@ use std::io::Write;
 /// Prints model types, attention variants and decoding strategies.
 pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
     match args.format {
-        ReportFormat::Text => {
+        ListFormat::Text => {
             let parts = [("model types", models()), ("attention variants", variants()), ("decoding", strategies())];
             write!(out, "{}", parts.map(|(title, table)| format!("{title}\n{}", table.text())).join("\n"))?;
         }
-        ReportFormat::Markdown => {
+        ListFormat::Markdown => {
             let parts = [("Model types", models()), ("Attention variants", variants()), ("Decoding", strategies())];
             write!(out, "{}", parts.map(|(title, table)| format!("## {title}\n\n{}", table.markdown())).join("\n"))?;
         }
-        ReportFormat::Json => writeln!(out, "{:#}", as_json())?,
+        ListFormat::Json => writeln!(out, "{:#}", as_json())?,
     }
     Ok(Exit::Success)
 }

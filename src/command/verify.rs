@@ -12,7 +12,7 @@ use std::io::Write;
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
     let report = verify(&open(&args.model, 0)?, &args.golden, args.atol)?;
     match args.format {
-        ReportFormat::Text | ReportFormat::Markdown => write!(out, "{}", text(&report, args.atol))?,
+        ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,
         ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,
     }
     Ok(if report.passed() { Exit::Success } else { Exit::Gate })

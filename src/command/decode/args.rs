@@ -16,7 +16,7 @@ pub const TEMPLATE: &str = "{document}\\nTL;DR:";
 const EXAMPLES: &str = "\
 Examples:
   effattn decode paper.txt
-  cat paper.txt | effattn decode --stream
+  cat paper.txt | effattn decode --num-beams 1 --stream
   effattn decode -m led-large-16384-arxiv -f jsonl -o out.jsonl --on-overflow chunk papers.jsonl
   effattn decode -f jsonl -o out.jsonl --resume papers.jsonl
   effattn decode -m gpt2 --template 'Article: {document}\\nSummary:' --do-sample --top-p 0.9 --seed 7 a.txt b.txt
