@@ -42,11 +42,11 @@ def closeness(sentence, reference):
 
 
 def chunks(document, rng):
-    """Lists of (sentence, first of its paragraph) of 60 to 160 words."""
+    """Runs of sentences and headings of 60 to 160 words."""
     chunk, size, limit = [], 0, rng.randint(60, 160)
     for paragraph in document.split("\n\n"):
         pieces = [paragraph] if corpus.is_heading(paragraph) else corpus.split_sentences(paragraph)
-        for i, sentence in enumerate(pieces):
+        for sentence in pieces:
             if chunk and size + len(sentence.split()) > limit:
                 yield chunk
                 chunk, size, limit = [], 0, rng.randint(60, 160)
