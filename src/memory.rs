@@ -1,6 +1,6 @@
 //! Everything that changes while decoding: one [`State`], made of one [`Memory`] a layer.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Probe;
 use std::any::Any;
 
@@ -46,7 +46,7 @@ impl<M: Memory> AnyMemory for M {
             .into_iter()
             .map(|o| o.into_any().downcast::<M>().map(|m| *m))
             .collect::<std::result::Result<Vec<M>, _>>()
-            .map_err(|_| crate::Error::new("memories of different kinds cannot be joined"))?;
+            .map_err(|_| Error::new("memories of different kinds cannot be joined"))?;
         Memory::join(self, own)
     }
 
@@ -95,6 +95,9 @@ impl State {
 
     /// Keeps, reorders or repeats rows: row `i` of the result is row `rows[i]` of before.
     pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+        if let Some(r) = rows.iter().find(|r| **r >= self.rows()) {
+            return Err(Error::new(format!("row {r} of a state with {} rows", self.rows())));
+        }
         self.seen = rows.iter().map(|&r| self.seen[r]).collect();
         self.layers.iter_mut().try_for_each(|l| l.select(rows))
     }

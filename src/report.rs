@@ -29,7 +29,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// For a terminal: columns two spaces apart under a rule, no trailing blanks.
+    /// For a terminal: columns three spaces apart under a rule, no trailing blanks.
     pub fn text(&self) -> String {
         let mut builder = Builder::default();
         for row in std::iter::once(&self.header).chain(&self.rows) {
@@ -111,7 +111,7 @@ mod tests {
         let mut t = Table::new(["name", "n"]).right(&[1]);
         t.row(["a", "1"]);
         t.row(["long name", "1,000"]);
-        assert_eq!(t.text(), " name           n\n ────────────────\n a              1\n long name  1,000\n");
+        assert_eq!(t.text(), " name            n\n ─────────────────\n a               1\n long name   1,000\n");
         assert_eq!(t.markdown(), "| name | n |\n|---|--:|\n| a | 1 |\n| long name | 1,000 |\n");
     }
 }

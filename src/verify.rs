@@ -89,7 +89,11 @@ impl Run<'_> {
         let mut source = self.source(probe.clone())?;
         let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
         let paired = model.info().encoder_decoder;
+        let n = source.rows.len();
         let targets = if paired { self.golden.target()? } else { Some(source.rows.clone()) };
+        if targets.as_ref().is_some_and(|t| t.len() != n) {
+            return Err(Error::new(format!("`decoder_input_ids` has other rows than `input_ids`, which has {n}")));
+        }
         if !paired {
             source.rows.iter_mut().for_each(|row| row.truncate(1));
         }
