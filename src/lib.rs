@@ -10,6 +10,33 @@
 //! | how do logits become text? | [`decode`] |
 //! | is it the reference's model? | [`verify`] |
 //! | how long did it take, and how is that shown? | [`timing`], [`report`] |
+//!
+//! A summary takes four steps: load, encode, search, turn tokens into text.
+//!
+#![cfg_attr(feature = "embedded-model", doc = "```")]
+#![cfg_attr(not(feature = "embedded-model"), doc = "```no_run")]
+//! use effattn::checkpoint::Checkpoint;
+//! use effattn::decode::{Generation, Overrides, search};
+//! use effattn::model::Source;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let led = Checkpoint::embedded()?; // or Checkpoint::open(dir, &Options::default())
+//! let tokenizer = led.tokenizer.as_ref().ok_or("this checkpoint has no tokenizer")?;
+//! let settings = Generation::resolve(led.generation_config.as_ref(), &led.config, &Overrides::default())?;
+//!
+//! let document = tokenizer.encode("Tallyho counts the lines of log files that match a pattern and prints a table.", true)?;
+//! let (state, first) = led.model.encode(&Source::new(vec![document.get_ids().to_vec()]))?;
+//! let prompts = first.iter().map(|&token| vec![token]).collect();
+//! let mut search = search(led.model.as_ref(), state, first, prompts, &[0], &settings)?;
+//! for step in search.by_ref() {
+//!     step?; // a token of every beam; time it, stream it, stop it
+//! }
+//! let best = &search.finish()[0][0];
+//! println!("{}", tokenizer.decode(&best.tokens, true)?);
+//! # assert!(best.tokens.len() > 3);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod arch;
 pub mod block;

@@ -14,11 +14,11 @@ use std::io::Write;
 pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
     match args.format {
         ListFormat::Text => {
-            let parts = [("model types", models()), ("attention variants", variants()), ("decoding", strategies())];
+            let parts = [("model types", models(false)), ("attention variants", variants()), ("decoding", strategies())];
             write!(out, "{}", parts.map(|(title, table)| format!("{title}\n{}", table.text())).join("\n"))?;
         }
         ListFormat::Markdown => {
-            let parts = [("Model types", models()), ("Attention variants", variants()), ("Decoding", strategies())];
+            let parts = [("Model types", models(true)), ("Attention variants", variants()), ("Decoding", strategies())];
             write!(out, "{}", parts.map(|(title, table)| format!("## {title}\n\n{}", table.markdown())).join("\n"))?;
         }
         ListFormat::Json => writeln!(out, "{:#}", as_json())?,
@@ -26,10 +26,12 @@ pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn models() -> Table {
-    let mut table = Table::new(["model_type", "what it is", "attention", "checkpoints"]);
+/// `wide` names checkpoints too, where lines need not fit a terminal.
+fn models(wide: bool) -> Table {
+    let columns = if wide { 4 } else { 3 };
+    let mut table = Table::new(["model_type", "what it is", "attention", "checkpoints"].into_iter().take(columns));
     for a in arch::REGISTRY {
-        table.row([a.model_type, a.summary, &a.mixers.join(", "), a.checkpoints]);
+        table.row([a.model_type, a.summary, &a.mixers.join(", "), a.checkpoints].into_iter().take(columns));
     }
     table
 }
