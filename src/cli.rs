@@ -123,7 +123,7 @@ pub struct VerifyArgs {
     /// Inputs and outputs of the reference implementation, a safetensors file
     #[arg(long, value_name = "FILE")]
     pub golden: PathBuf,
-    /// Largest absolute difference of logits that passes
+    /// Largest absolute difference that passes, of logits, hidden states and scores
     #[arg(long, value_name = "X", default_value_t = 1e-4)]
     pub atol: f64,
     /// Output format

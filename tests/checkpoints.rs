@@ -278,3 +278,25 @@ fn every_instruction_set_of_this_machine_agrees_with_the_reference() {
         }
     }
 }
+
+/// The published GPT-2 files have no prefix and hold a causal mask in each layer: the mask is explained, nothing else is.
+#[test]
+fn gpt2_as_the_hub_stores_it() {
+    let dir = copy("gpt2-text");
+    let decode = || effattn(dir.path(), &["decode", "-m", ".", "a.txt", "-q", "--max-new-tokens", "8", "-f", "jsonl"]);
+    let before = decode();
+    edit_weights(&dir, |header, data| {
+        let entries = std::mem::take(header.as_object_mut().expect("an object"));
+        for (name, entry) in entries {
+            header[name.strip_prefix("transformer.").unwrap_or(&name)] = entry;
+        }
+        let end = data.len();
+        data.extend([0; 16]);
+        header["h.0.attn.bias"] = serde_json::json!({"dtype": "F32", "shape": [1, 1, 2, 2], "data_offsets": [end, end + 16]});
+    });
+    let after = decode();
+    assert_eq!((before.status.code(), after.status.code()), (Some(0), Some(0)), "{}", String::from_utf8_lossy(&after.stderr));
+    assert_eq!(before.stdout, after.stdout);
+    edit_config(&dir, "n_layer", serde_json::json!(1));
+    fails(&dir, &[], 1, &["belong to nothing in this architecture: `h.1.attn.c_attn.bias`"]);
+}

@@ -23,7 +23,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "decoder only, full attention, pre-norm, learned positions",
     checkpoints: "openai-community/gpt2 … gpt2-xl, distilbert/distilgpt2",
     mixers: &["softmax"],
-    ignored: &["attn.bias", "attn.masked_bias"],
+    ignored: &[".attn.bias", ".attn.masked_bias"],
     tiny: r#"{"model_type": "gpt2", "vocab_size": 61, "n_positions": 80, "n_embd": 24, "n_layer": 2, "n_head": 3, "n_inner": 40,
         "activation_function": "gelu_new", "bos_token_id": 0, "eos_token_id": 0}"#,
     load,

@@ -1,7 +1,10 @@
 """Summarises a split with transformers' generate, scores it and prints the table as Markdown.
 
     python evaluate.py --data DIR --model MODEL_DIR [--split dev] [--sources debian,scitldr] [--limit 200] [--out predictions.json]
-                       [--set length_penalty=0.8]
+                       [--set length_penalty=0.8] [--predictions records.jsonl]
+
+With --predictions it scores the records of `effattn decode SPLIT.jsonl -f jsonl --on-overflow truncate` instead, SPLIT.jsonl being the
+unpacked split.
 
 ROUGE: rouge_score, use_stemmer, F x 100, mean over documents, best reference; ROUGE-Lsum with one sentence a line. The interval is the
 2.5th to 97.5th percentile of the mean over 1,000 bootstrap samples of the documents (seed 0).
@@ -94,6 +97,7 @@ def main():
     parser.add_argument("--limit", type=int, help="documents per source")
     parser.add_argument("--out", help="write the predictions there")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another generation setting")
+    parser.add_argument("--predictions", help="score these records instead of decoding")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
 
@@ -102,11 +106,17 @@ def main():
     tokenizer = Tokenizer.from_file(f"{args.model}/tokenizer.json")
     model = LEDForConditionalGeneration.from_pretrained(args.model, dtype=torch.float32).eval()
     data, training = corpus.read(args.data, args.split), corpus.read(args.data, "train")
-    predictions = {}
+    predictions, given = {}, None
+    if args.predictions:
+        with open(args.predictions, encoding="utf-8") as f:
+            given = {record["id"]: record["summary_text"] for record in map(json.loads, f)}
     print("| source | documents | system | words | ROUGE-1 | ROUGE-2 | ROUGE-Lsum |\n|---|--:|---|--:|--:|--:|--:|", flush=True)
     for source in args.sources.split(","):
         records = [r for r in data if r["source"] == source][:args.limit]
-        made = summarise(model, tokenizer, [r["document"] for r in records], **settings)
+        if given:
+            made = [given[r["id"]] for r in records]
+        else:
+            made = summarise(model, tokenizer, [r["document"] for r in records], **settings)
         predictions |= {r["id"]: text for r, text in zip(records, made)}
         scores = np.array([rouge([text], r["summaries"]) for r, text in zip(records, made)])
         words = statistics.mean(len(t.split()) for t in made)
