@@ -1,6 +1,6 @@
 //! One JSON object a line.
 
-use super::{Keep, Options, Raw, Records, TEXT_COLUMNS, filled, lacks_column, utf8};
+use super::{DOCUMENT, Keep, Options, Raw, Records, filled, kind, utf8};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, Read};
@@ -29,13 +29,9 @@ pub(super) fn records(input: impl Read + 'static, options: &Options) -> Records 
 }
 
 fn record(bytes: Vec<u8>, line: u64, read: u64, options: &Options) -> Raw {
-    match object(bytes) {
+    match utf8(bytes).and_then(|line| object(&line)) {
         Ok(mut fields) => {
-            let id = match fields.get("id") {
-                Some(Value::String(s)) if !s.is_empty() => Some(Value::String(s.clone())),
-                Some(Value::Number(n)) => Some(Value::Number(n.clone())),
-                _ => None,
-            };
+            let id = id(&fields).cloned();
             let text = document(&mut fields, options);
             Raw { line: Some(line), id, text, fields: options.keep.of(fields), read }
         }
@@ -43,9 +39,14 @@ fn record(bytes: Vec<u8>, line: u64, read: u64, options: &Options) -> Raw {
     }
 }
 
-fn object(bytes: Vec<u8>) -> Result<Map<String, Value>> {
-    let text = utf8(bytes)?;
-    match serde_json::from_str(&text) {
+/// The id that a record brings: a number, or a string with something in it.
+pub(crate) fn id(fields: &Map<String, Value>) -> Option<&Value> {
+    fields.get("id").filter(|id| id.is_number() || id.as_str().is_some_and(|s| !s.is_empty()))
+}
+
+/// The fields of a line.
+pub(crate) fn object(line: &str) -> Result<Map<String, Value>> {
+    match serde_json::from_str(line) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(Error::new(format!("not a JSON object but {}", kind(&other)))
             .hint("each line is one object, for instance {\"id\": \"a\", \"document\": \"…\"}")),
@@ -62,12 +63,8 @@ fn reason(e: &serde_json::Error) -> String {
 
 fn document(fields: &mut Map<String, Value>, options: &Options) -> Result<String> {
     let wanted = options.text_column.as_deref();
-    let column = match wanted {
-        Some(name) => fields.contains_key(name).then_some(name),
-        None => TEXT_COLUMNS.into_iter().find(|c| fields.contains_key(*c)),
-    };
-    let Some(column) = column else {
-        return Err(lacks_column(wanted, fields.keys().map(String::as_str)));
+    let Some(column) = DOCUMENT.find(wanted, |c| fields.contains_key(c)) else {
+        return Err(DOCUMENT.lacking(wanted, fields.keys().map(String::as_str)));
     };
     let passed_on = match &options.keep {
         Keep::None => false,
@@ -76,20 +73,10 @@ fn document(fields: &mut Map<String, Value>, options: &Options) -> Result<String
     };
     match fields.get_mut(column) {
         Some(Value::String(s)) => filled(if passed_on { s.clone() } else { std::mem::take(s) }),
-        Some(other) => Err(Error::new(format!("`{column}` is {}, not a string", kind(other)))
-            .hint("put the text of the document there, or name another column with `--text-column`")),
-        None => Err(lacks_column(wanted, std::iter::empty())),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+        other => {
+            let value = other.map_or(Value::Null, |v| v.clone());
+            Err(DOCUMENT.not_text(column, &value, fields.keys().map(String::as_str)))
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! A record that cannot be read is an item too, with its error, so that the others still run.
 
-mod jsonl;
+mod columns;
+pub(crate) mod jsonl;
 mod open;
-mod table;
+pub(crate) mod table;
 mod text;
 
+pub(crate) use columns::{Columns, DOCUMENT, kind};
 pub use open::{Documents, check};
+pub(crate) use open::{file, place, unreadable};
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -155,15 +158,4 @@ fn filled(text: String) -> Result<String> {
         return Err(Error::new("the document is empty").hint("give a text with at least one word"));
     }
     Ok(text)
-}
-
-/// The error of a record or header without the document's column.
-fn lacks_column<'a>(wanted: Option<&str>, present: impl Iterator<Item = &'a str>) -> Error {
-    let names: Vec<String> = present.take(8).map(|n| format!("`{n}`")).collect();
-    let has = if names.is_empty() { "no fields".to_owned() } else { names.join(", ") };
-    let lacks = match wanted {
-        Some(name) => format!("no column `{name}`"),
-        None => format!("none of the columns {}", TEXT_COLUMNS.map(|c| format!("`{c}`")).join(", ")),
-    };
-    Error::new(lacks).hint(format!("name the document's column with `--text-column`; there is {has}"))
 }

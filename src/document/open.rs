@@ -15,11 +15,7 @@ pub fn check(inputs: &[String], options: &Options) -> Result<()> {
         return Err(Error::usage("standard input can be read only once").hint("give `-` once"));
     }
     for name in inputs.iter().filter(|i| *i != "-") {
-        let meta = std::fs::metadata(name).map_err(|e| unreadable(name, &e))?;
-        if meta.is_dir() {
-            return Err(Error::new(format!("`{name}` is a directory")).hint(format!("name the files in it, for instance `{name}/*.txt`")));
-        }
-        if meta.is_file() {
+        if file(name)?.is_file() {
             let file = File::open(name).map_err(|e| unreadable(name, &e))?;
             match options.format.of(name) {
                 Format::Csv => drop(table::Table::new(file, b',', options).map_err(|e| e.at(format!("`{name}`")))?),
@@ -31,8 +27,17 @@ pub fn check(inputs: &[String], options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn unreadable(name: &str, e: &std::io::Error) -> Error {
-    let error = Error::new(format!("cannot read `{name}`: {}", crate::output::reason(e)));
+/// What is known of the input `name`, which is there and no directory.
+pub(crate) fn file(name: &str) -> Result<std::fs::Metadata> {
+    let meta = std::fs::metadata(name).map_err(|e| unreadable(name, &e))?;
+    if meta.is_dir() {
+        return Err(Error::new(format!("`{name}` is a directory")).hint(format!("name the files in it, for instance `{name}/*.txt`")));
+    }
+    Ok(meta)
+}
+
+pub(crate) fn unreadable(name: &str, e: &std::io::Error) -> Error {
+    let error = Error::new(format!("cannot read {}: {}", place(name, None), crate::output::reason(e)));
     match e.kind() {
         std::io::ErrorKind::NotFound => error.hint("check the path; `-` reads standard input"),
         _ => error,
@@ -79,12 +84,7 @@ impl Documents {
 
     fn item(&mut self, input: &str, raw: Raw) -> Item {
         self.read = raw.read;
-        let place = match (input, raw.line) {
-            ("-", None) => "standard input".to_owned(),
-            ("-", Some(line)) => format!("standard input:{line}"),
-            (_, None) => format!("`{input}`"),
-            (_, Some(line)) => format!("`{input}:{line}`"),
-        };
+        let place = place(input, raw.line);
         let wanted = raw.id.unwrap_or_else(|| Value::String(fallback(input, raw.line)));
         let (id, renamed) = self.distinct(wanted);
         let text = raw.text.map_err(|e| e.at(&place));
@@ -130,6 +130,16 @@ fn cut(input: impl std::io::Read + 'static, format: Format, options: &Options) -
         Format::Csv => table::records(input, b',', options),
         Format::Tsv => table::records(input, b'\t', options),
         Format::Text | Format::Auto => Ok(text::records(input)),
+    }
+}
+
+/// A line of the input `name`, or all of it, for messages.
+pub(crate) fn place(name: &str, line: Option<u64>) -> String {
+    match (name, line) {
+        ("-", None) => "standard input".to_owned(),
+        ("-", Some(line)) => format!("standard input:{line}"),
+        (_, None) => format!("`{name}`"),
+        (_, Some(line)) => format!("`{name}:{line}`"),
     }
 }
 

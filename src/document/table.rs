@@ -1,6 +1,6 @@
 //! Comma- or tab-separated values with a header line.
 
-use super::{Options, Raw, Records, TEXT_COLUMNS, filled, lacks_column, utf8};
+use super::{DOCUMENT, Options, Raw, Records, filled, utf8};
 use crate::error::{Error, Result};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
@@ -23,11 +23,9 @@ impl<R: Read> Table<R> {
             *first = first.trim_start_matches('\u{feff}').to_owned();
         }
         let find = |name: &str| header.iter().position(|h| h == name);
-        let text = match options.text_column.as_deref() {
-            Some(name) => find(name),
-            None => TEXT_COLUMNS.into_iter().find_map(find),
-        };
-        let text = text.ok_or_else(|| lacks_column(options.text_column.as_deref(), header.iter().map(String::as_str)))?;
+        let wanted = options.text_column.as_deref();
+        let text = DOCUMENT.find(wanted, |c| find(c).is_some()).and_then(find);
+        let text = text.ok_or_else(|| DOCUMENT.lacking(wanted, header.iter().map(String::as_str)))?;
         Ok(Self { reader, header, text })
     }
 
@@ -41,9 +39,7 @@ impl<R: Read> Table<R> {
             Err(e) => match e.kind() {
                 csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
                     let line = pos.as_ref().map(csv::Position::line);
-                    let error = Error::new(format!("{len} fields where the header has {expected_len}"))
-                        .hint("put quotes round fields with delimiters or line breaks");
-                    Some(Ok(Raw::failed(line, error, read)))
+                    Some(Ok(Raw::failed(line, unequal(*len, *expected_len), read)))
                 }
                 _ => Some(Err(broken(e))),
             },
@@ -70,7 +66,13 @@ pub(super) fn records(input: impl Read + 'static, delimiter: u8, options: &Optio
     Ok(Box::new(std::iter::from_fn(move || table.next(&options))))
 }
 
-fn broken(e: csv::Error) -> Error {
+/// The error of a row that does not fit its header.
+pub(crate) fn unequal(fields: u64, header: u64) -> Error {
+    let noun = if fields == 1 { "field" } else { "fields" };
+    Error::new(format!("{fields} {noun} where the header has {header}")).hint("put quotes round fields with delimiters or line breaks")
+}
+
+pub(crate) fn broken(e: csv::Error) -> Error {
     Error::new(format!("cannot read the table: {e}"))
 }
 
