@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what can be typed, and what does a command do? | [`cli`], [`command`] |
 //! | how do documents come in and records go out? | [`document`], [`output`] |
+//! | which hypotheses and references belong together? | [`segments`] |
 //! | how does a directory become a model? | [`checkpoint`], [`weights`], [`arch`] |
 //! | what is a model made of? | [`block`], [`mixer`], [`kernel`] |
 //! | what does a model promise, and what does it remember? | [`model`], [`memory`] |
@@ -52,6 +53,7 @@ pub mod mixer;
 pub mod model;
 pub mod output;
 pub mod report;
+pub mod segments;
 pub mod timing;
 pub mod verify;
 pub mod weights;
