@@ -9,6 +9,7 @@
 //! | what is a model made of? | [`block`], [`mixer`], [`kernel`] |
 //! | what does a model promise, and what does it remember? | [`model`], [`memory`] |
 //! | how do logits become text? | [`decode`] |
+//! | how well does a model expect a text? | [`metric`] |
 //! | is it the reference's model? | [`verify`] |
 //! | how long did it take, and how is that shown? | [`timing`], [`report`] |
 //!
@@ -49,6 +50,7 @@ pub mod document;
 pub mod error;
 pub mod kernel;
 pub mod memory;
+pub mod metric;
 pub mod mixer;
 pub mod model;
 pub mod output;
