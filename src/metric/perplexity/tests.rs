@@ -190,7 +190,8 @@ fn losses_are_exact_in_f64() {
 #[test]
 fn sums_of_documents() {
     let mut totals = Totals::default();
-    assert_eq!(totals.add(&Losses::default(), ""), [0.0, 0.0, 1.0, 0.0]);
+    let empty = totals.add(&Losses::default(), "");
+    assert_eq!((empty, empty[0].is_sign_positive()), ([0.0, 0.0, 1.0, 0.0], true));
     assert!(totals.perplexity().unwrap_err().message().starts_with("no token was predicted"));
     let nll = |nll: &[f64]| Losses { nll: nll.to_vec(), ..Losses::default() };
     assert_eq!(totals.add(&nll(&[3.0]), "été"), [3.0, 1.0, 1.0, 5.0]);
@@ -205,4 +206,16 @@ fn sums_of_documents() {
     assert_eq!(found.rates.token_perplexity, mean.exp());
     assert_eq!(found.rates.word_perplexity, (6.5f64 / 5.0).exp());
     assert_eq!(found.rates.bits_per_byte, 6.5 / 9.0 / 2f64.ln());
+}
+
+#[test]
+fn weighted_sums_add_up_unless_a_document_has_none() {
+    let one = |nll, tokens| Losses { nll: vec![1.0], hf: Some(HfWeighted { nll, tokens }), ..Losses::default() };
+    let mut totals = Totals::default();
+    totals.add(&one(4.0, 1.0), "");
+    totals.add(&one(5.0, 2.0), "");
+    assert_eq!(totals.perplexity().expect("tokens").hf, Some(3f64.exp()));
+    totals.add(&Losses { hf: None, ..one(0.0, 0.0) }, "");
+    totals.add(&one(4.0, 1.0), "");
+    assert_eq!(totals.perplexity().expect("tokens").hf, None);
 }

@@ -24,7 +24,8 @@ pub fn words(text: &str) -> usize {
 impl Losses {
     /// The statistics of the document with this text.
     pub fn row(&self, text: &str) -> Row {
-        [self.nll.iter().sum(), self.nll.len() as f64, words(text) as f64, text.len() as f64]
+        let nll = self.nll.iter().fold(0.0, |sum, x| sum + x); // `sum` of nothing is -0
+        [nll, self.nll.len() as f64, words(text) as f64, text.len() as f64]
     }
 }
 
