@@ -4,12 +4,11 @@
 //! |---|---|
 //! | what can be typed, and what does a command do? | [`cli`], [`command`] |
 //! | how do documents come in and records go out? | [`document`], [`output`] |
-//! | which hypotheses and references belong together? | [`segments`] |
 //! | how does a directory become a model? | [`checkpoint`], [`weights`], [`arch`] |
 //! | what is a model made of? | [`block`], [`mixer`], [`kernel`] |
 //! | what does a model promise, and what does it remember? | [`model`], [`memory`] |
 //! | how do logits become text? | [`decode`] |
-//! | how well does a model expect a text? | [`metric`] |
+//! | which texts belong together, and how good are they? | [`segments`], [`metric`] |
 //! | is it the reference's model? | [`verify`] |
 //! | how long did it take, and how is that shown? | [`timing`], [`report`] |
 //!
@@ -56,6 +55,7 @@ pub mod model;
 pub mod output;
 pub mod report;
 pub mod segments;
+pub mod space;
 pub mod timing;
 pub mod verify;
 pub mod weights;

@@ -1,7 +1,8 @@
 //! Perplexities against transformers and lm-evaluation-harness (fixtures/text/expected/perplexity.json, made by fixtures/text/perplexity.py).
 
 use effattn::checkpoint::{Checkpoint, Options as Load};
-use effattn::metric::perplexity::{Begin, Losses, Options, Policy, Totals, score_pair, score_text, words};
+use effattn::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, score_pair, score_text, words};
+use effattn::metric::{Metric, Score, sums};
 use effattn::model::Source;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -108,10 +109,16 @@ fn begin(first: Option<u32>) -> Begin {
     first.map_or(Begin::None, Begin::First)
 }
 
-fn alone(losses: &Losses, text: &str) -> Totals {
-    let mut totals = Totals::default();
-    totals.add(losses, text);
-    totals
+/// The perplexity of documents by what `condition` says, or nothing where no token was predicted.
+fn perplexity(condition: Condition, hf_weighting: bool, documents: &[(&Losses, &str)]) -> Option<Score> {
+    let metric = Ppl::new("m".into(), condition, hf_weighting).expect("they go together");
+    let rows: Vec<f64> = documents.iter().flat_map(|(losses, text)| metric.row(losses, text)).collect();
+    metric.check(&rows).ok()?;
+    Some(metric.score(0, &sums(&rows, metric.width()), documents.len()))
+}
+
+fn field(score: &Score, key: &str) -> Option<f64> {
+    score.fields.iter().find(|f| f.0 == key).expect("a field").1.as_f64()
 }
 
 #[test]
@@ -127,30 +134,32 @@ fn sliding_windows_of_transformers() {
             losses.all(&got.nll, &want.losses, &what);
             assert_eq!(got.unscored, document.tokens.len() - want.losses.len(), "{what}");
             let hf = got.hf.expect("sliding windows have it");
-            let found = alone(&got, &document.text).perplexity();
-            let Some(perplexity) = want.perplexity else {
-                assert!(found.is_err(), "{what}: nothing was predicted");
+            let condition = Condition::Before(options.plan(model.info()).expect("a plan"), options.begin);
+            let found = perplexity(condition, false, &[(&got, &document.text)]);
+            let (Some(found), Some(expected)) = (&found, want.perplexity) else {
+                assert!(found.is_none() && want.perplexity.is_none(), "{what}: nothing was predicted");
                 continue;
             };
-            let found = found.expect("tokens were predicted");
-            rates.close(found.rates.token_perplexity, perplexity, &what);
-            match (found.standard_error, want.standard_error) {
+            rates.close(found.value, expected, &what);
+            match (field(found, "standard_error"), want.standard_error) {
                 (Some(got), Some(want)) => rates.close(got, want, &format!("standard error of {what}")),
                 (got, want) => assert_eq!(got, want, "standard error of {what}"),
             }
             // where a window predicts nothing, the loop of transformers adds a mean of no numbers; that window is left out here
             let Some(nll) = want.hf.nll else {
                 undefined += 1;
-                assert!(hf.nll.is_finite() && found.hf.is_none_or(f64::is_finite), "{what}");
+                assert!(hf.nll.is_finite(), "{what}");
                 continue;
             };
             assert_eq!(hf.tokens, want.hf.tokens, "{what}");
             if nll > 0.0 {
                 rates.close(hf.nll, nll, &format!("weighted sum of {what}"));
             }
-            match (found.hf, want.hf.perplexity) {
-                (Some(got), Some(want)) => rates.close(got, want, &format!("weighted perplexity of {what}")),
-                (got, want) => assert_eq!(got, want, "{what}"),
+            if options.begin == Begin::None {
+                match (perplexity(condition, true, &[(&got, &document.text)]), want.hf.perplexity) {
+                    (Some(got), Some(want)) => rates.close(got.value, want, &format!("weighted perplexity of {what}")),
+                    (got, want) => assert_eq!(got.map(|s| s.value), want, "{what}"),
+                }
             }
         }
     }
@@ -164,7 +173,8 @@ fn rolling_windows_of_the_harness() {
     let expected = expected();
     let (mut losses, mut rates) = (Worst::default(), Worst::default());
     for (i, want) in expected.harness.iter().enumerate() {
-        let mut totals = Totals::default();
+        let mut scored = Vec::new();
+        let mut condition = None;
         for (d, document) in expected.documents.iter().enumerate() {
             let rolling = &document.rolling[i];
             assert_eq!(rolling.context, want.context);
@@ -173,17 +183,19 @@ fn rolling_windows_of_the_harness() {
             let got = score_text(&*model, &document.tokens, &options).expect("the text is scored");
             losses.all(&got.nll, &rolling.losses, &what);
             assert_eq!((got.unscored, got.hf), (0, None), "{what}");
-            let [nll, tokens, words, bytes] = totals.add(&got, &document.text);
-            rates.close(-nll, rolling.loglikelihood, &what);
-            assert_eq!((tokens, words, bytes), (document.tokens.len() as f64, want.words[d], want.bytes[d]), "{what}");
+            condition = Some(Condition::Before(options.plan(model.info()).expect("a plan"), options.begin));
+            let one = perplexity(condition.expect("just set"), false, &[(&got, &document.text)]).expect("tokens were predicted");
+            rates.close(-field(&one, "nll").expect("a sum"), rolling.loglikelihood, &what);
+            let counts = ["tokens", "words", "bytes"].map(|key| field(&one, key).expect("a count"));
+            assert_eq!(counts, [document.tokens.len() as f64, want.words[d], want.bytes[d]], "{what}");
+            scored.push(got);
         }
-        let found = totals.perplexity().expect("tokens were predicted").rates;
-        for (got, want, name) in [
-            (found.word_perplexity, want.word_perplexity, "word"),
-            (found.byte_perplexity, want.byte_perplexity, "byte"),
-            (found.bits_per_byte, want.bits_per_byte, "bits"),
-        ] {
-            rates.close(got, want, name);
+        let documents: Vec<(&Losses, &str)> = scored.iter().zip(expected.documents.iter().map(|d| d.text.as_str())).collect();
+        let found = perplexity(condition.expect("there are documents"), false, &documents).expect("tokens were predicted");
+        for (key, want) in
+            [("word_perplexity", want.word_perplexity), ("byte_perplexity", want.byte_perplexity), ("bits_per_byte", want.bits_per_byte)]
+        {
+            rates.close(field(&found, key).expect("a number"), want, key);
         }
     }
     println!("rolling: losses within {:.1e}, sums and perplexities within {:.1e}", losses.0, rates.0);
@@ -195,18 +207,19 @@ fn targets_given_a_source() {
         let checkpoint = open(&case);
         let tokenizer = checkpoint.tokenizer.as_ref().expect("a text case has a tokenizer");
         let ids = |text: &str| tokenizer.encode(text, true).expect("text encodes").get_ids().to_vec();
-        let (mut losses, mut rates, mut totals) = (Worst::default(), Worst::default(), Totals::default());
+        let (mut losses, mut rates, mut scored) = (Worst::default(), Worst::default(), Vec::new());
         for pair in &want.pairs {
             let what = format!("{case}: {}", pair.target);
             assert_eq!((ids(&pair.source), ids(&pair.target)), (pair.tokens.clone(), pair.labels.clone()), "{what}");
             let got = score_pair(&*checkpoint.model, &Source::new(vec![pair.tokens.clone()]), &pair.labels).expect("the pair is scored");
             losses.all(&got.nll, &pair.losses, &what);
-            let one = alone(&got, &pair.target).perplexity().expect("labels were predicted").rates;
-            rates.close(one.token_perplexity, pair.loss.exp(), &what);
-            totals.add(&got, &pair.target);
+            let one = perplexity(Condition::Source, false, &[(&got, &pair.target)]).expect("labels were predicted");
+            rates.close(one.value, pair.loss.exp(), &what);
+            scored.push(got);
         }
-        let together = totals.perplexity().expect("labels were predicted").rates;
-        rates.close(together.token_perplexity, want.batch_loss.exp(), &format!("{case}: padded batch"));
+        let documents: Vec<(&Losses, &str)> = scored.iter().zip(want.pairs.iter().map(|p| p.target.as_str())).collect();
+        let together = perplexity(Condition::Source, false, &documents).expect("labels were predicted");
+        rates.close(together.value, want.batch_loss.exp(), &format!("{case}: padded batch"));
         println!("{case}: losses within {:.1e}, perplexities within {:.1e}", losses.0, rates.0);
     }
 }

@@ -1,6 +1,7 @@
 //! Plain text: one segment a line, as sacreBLEU reads it.
 
 use super::texts::Texts;
+use crate::space::is_space;
 
 /// The lines of a file, each without the white space at its end. What follows the last line end is a line unless it is empty.
 pub(super) fn lines(text: String) -> Texts {
@@ -18,11 +19,6 @@ pub(super) fn whole(text: String) -> Texts {
     let body = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
     let spans = vec![(0, body.len())];
     Texts::of(text, spans)
-}
-
-/// What Python's `str.isspace` calls white space: Unicode's, and the four separators of ASCII.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::*;
 use crate::error::Result;
 use crate::kernel::tensor;
 use crate::memory::{Memory, State};
+use crate::metric::{Metric, sums};
 use crate::model::{Info, Model, Source};
 use candle_core::Tensor;
 use std::ops::RangeInclusive;
@@ -186,36 +187,49 @@ fn losses_are_exact_in_f64() {
     }
 }
 
+fn sliding_ppl(hf_weighting: bool) -> Ppl {
+    Ppl::new("m".into(), Condition::Before(Plan::Sliding { context: 8, stride: 4 }, Begin::None), hf_weighting).expect("they go together")
+}
+
 /// An empty line counts as a document of one word; nothing at all is an error.
 #[test]
-fn sums_of_documents() {
-    let mut totals = Totals::default();
-    let empty = totals.add(&Losses::default(), "");
-    assert_eq!((empty, empty[0].is_sign_positive()), ([0.0, 0.0, 1.0, 0.0], true));
-    assert!(totals.perplexity().unwrap_err().message().starts_with("no token was predicted"));
-    let nll = |nll: &[f64]| Losses { nll: nll.to_vec(), ..Losses::default() };
-    assert_eq!(totals.add(&nll(&[3.0]), "été"), [3.0, 1.0, 1.0, 5.0]);
-    assert_eq!(totals.perplexity().expect("a token").standard_error, None);
-    assert_eq!(totals.add(&nll(&[1.0, 2.5]), "a b "), [3.5, 2.0, 3.0, 4.0]);
-    let found = totals.perplexity().expect("tokens");
-    assert_eq!((found.row, found.documents), ([6.5, 3.0, 5.0, 9.0], 3));
+fn sums_of_documents_not_means_of_means() {
+    let metric = sliding_ppl(false);
+    let nll = |nll: &[f64]| Losses { nll: nll.to_vec(), unscored: 1, hf: None };
+    let empty = metric.row(&Losses::default(), "");
+    assert_eq!((empty, empty[0].is_sign_positive()), ([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], true));
+    assert!(metric.check(&empty).unwrap_err().message().starts_with("no token was predicted"));
+    let one = metric.row(&nll(&[3.0]), "été");
+    assert_eq!(one[..4], [3.0, 1.0, 1.0, 5.0]);
+    let field = |rows: &[f64], key: &str| {
+        let score = metric.score(0, &sums(rows, metric.width()), rows.len() / metric.width());
+        score.fields.into_iter().find(|f| f.0 == key).expect("a field").1.as_f64()
+    };
+    assert_eq!(field(&one, "standard_error"), None);
+    let rows = [empty, one, metric.row(&nll(&[1.0, 2.5]), "a b ")].concat();
+    metric.check(&rows).expect("tokens");
     let mean: f64 = 6.5 / 3.0;
     let variance = [3.0, 1.0, 2.5].iter().map(|x: &f64| (x - mean).powi(2)).sum::<f64>() / 2.0;
     let want = mean.exp() * (variance / 3.0).sqrt();
-    assert!((found.standard_error.expect("three tokens") / want - 1.0).abs() < 1e-14);
-    assert_eq!(found.rates.token_perplexity, mean.exp());
-    assert_eq!(found.rates.word_perplexity, (6.5f64 / 5.0).exp());
-    assert_eq!(found.rates.bits_per_byte, 6.5 / 9.0 / 2f64.ln());
+    assert!((field(&rows, "standard_error").expect("three tokens") / want - 1.0).abs() < 1e-14);
+    assert_eq!(field(&rows, "token_perplexity"), Some(mean.exp()));
+    assert_eq!(field(&rows, "word_perplexity"), Some((6.5f64 / 5.0).exp()));
+    assert_eq!(field(&rows, "bits_per_byte"), Some(6.5 / 9.0 / 2f64.ln()));
+    assert_eq!(field(&rows, "unpredicted_tokens"), Some(2.0));
 }
 
 #[test]
-fn weighted_sums_add_up_unless_a_document_has_none() {
-    let one = |nll, tokens| Losses { nll: vec![1.0], hf: Some(HfWeighted { nll, tokens }), ..Losses::default() };
-    let mut totals = Totals::default();
-    totals.add(&one(4.0, 1.0), "");
-    totals.add(&one(5.0, 2.0), "");
-    assert_eq!(totals.perplexity().expect("tokens").hf, Some(3f64.exp()));
-    totals.add(&Losses { hf: None, ..one(0.0, 0.0) }, "");
-    totals.add(&one(4.0, 1.0), "");
-    assert_eq!(totals.perplexity().expect("tokens").hf, None);
+fn weighted_sums_add_up_and_belong_to_sliding_windows() {
+    let metric = sliding_ppl(true);
+    let one = |nll, tokens| metric.row(&Losses { nll: vec![1.0], hf: Some(HfWeighted { nll, tokens }), ..Losses::default() }, "");
+    let rows = [one(4.0, 1.0), one(5.0, 2.0)].concat();
+    assert_eq!(metric.score(0, &sums(&rows, metric.width()), 2).value, 3f64.exp());
+    assert!(metric.check(&one(0.0, 0.0)).is_err());
+    for condition in [
+        Condition::Source,
+        Condition::Before(Plan::Rolling { context: 8 }, Begin::First(0)),
+        Condition::Before(Plan::Sliding { context: 8, stride: 8 }, Begin::First(0)),
+    ] {
+        assert!(Ppl::new("m".into(), condition, true).is_err());
+    }
 }
