@@ -1,6 +1,7 @@
 //! The command line: what every command takes, and which commands there are.
 
 use crate::command::decode::DecodeArgs;
+use crate::command::score::ScoreArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -32,6 +33,8 @@ pub struct CommonArgs {
 pub enum Command {
     /// Summarise documents
     Decode(Box<DecodeArgs>),
+    /// Score texts: BLEU, ROUGE, chrF, TER, perplexity
+    Score(Box<ScoreArgs>),
     /// Show what a checkpoint holds
     Inspect(InspectArgs),
     /// List what this build knows: architectures, attention variants, decode strategies

@@ -59,6 +59,21 @@ impl Table {
     }
 }
 
+/// A number with so many digits after the point; no minus before a zero.
+pub fn fixed(x: f64, digits: usize) -> String {
+    let text = format!("{x:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|b| b == b'0' || b == b'.') => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// A line of comma-separated values, quoted where they need it.
+pub fn csv_line(cells: &[String]) -> String {
+    let cell = |c: &String| if c.contains([',', '"', '\n', '\r']) { format!("\"{}\"", c.replace('"', "\"\"")) } else { c.clone() };
+    cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\n"
+}
+
 /// 1234567 -> 1,234,567.
 pub fn grouped(n: usize) -> String {
     let digits = n.to_string();
@@ -104,6 +119,12 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!((bytes(1023), bytes(1024), bytes(20_000_000)), ("1023 B".into(), "1.00 KiB".into(), "19.1 MiB".into()));
         assert_eq!((bytes(1_048_000), bytes(1 << 40)), ("1.00 MiB".into(), "1.00 TiB".into()));
+    }
+
+    #[test]
+    fn fixed_digits_and_values_with_commas() {
+        assert_eq!((fixed(0.25, 1), fixed(-0.04, 1), fixed(-1.26, 1)), ("0.2".into(), "0.0".into(), "-1.3".into()));
+        assert_eq!(csv_line(&["a,b".into(), "say \"no\"".into(), "1".into()]), "\"a,b\",\"say \"\"no\"\"\",1\n");
     }
 
     #[test]

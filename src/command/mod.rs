@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod inspect;
 pub mod list;
+pub mod score;
 mod threads;
 pub mod verify;
 
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Decode(args) => decode::run(args, &cli.common, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::List(args) => list::run(args, out),
+        Command::Score(args) => score::run(args, &cli.common, out),
         Command::Verify(args) => verify::run(args, out),
     }
 }

@@ -1,0 +1,124 @@
+//! `effattn score`: what comes in, which metrics, what goes out.
+
+mod args;
+mod evaluate;
+mod metrics;
+mod perplexity;
+mod report;
+mod sentence;
+mod warn;
+
+pub use args::ScoreArgs;
+
+use super::Exit;
+use crate::cli::CommonArgs;
+use crate::error::{Error, Result};
+use crate::metric::registry::{Selection, is_name, select};
+use crate::metric::signature::References;
+use crate::metric::{Compare, Metric, count::count};
+use crate::output::Partial;
+use crate::segments::{self, Corpus, Request};
+use evaluate::{Counts, Test, evaluate, seed};
+use report::Style;
+use std::io::Write;
+use std::path::Path;
+
+/// Scores systems against references, or texts by a model.
+pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
+    args.check()?;
+    let seed = seed(args)?;
+    let selection = select(&args.metrics, &metrics::options(args)?)?;
+    if let Some(path) = args.path() {
+        crate::output::check(path, true)?;
+    }
+    let model = args.perplexes().then(|| perplexity::Scorer::open(args, seed)).transpose()?;
+    let corpus = load(args, model.as_ref())?;
+    if !common.quiet {
+        warn::of(args, &corpus);
+    }
+    let counts = Counts {
+        metrics: objects(&selection, model.as_ref()),
+        columns: selection.columns.clone(),
+        systems: counted(&selection, model.as_ref(), &corpus)?,
+        references: references(args, &corpus),
+    };
+    let width = args.output.width.map(usize::from);
+    let style = Style { format: args.output.format, width, score_only: args.output.score_only, explain: args.output.explain };
+    let text = if args.sentence_level {
+        sentence::report(&counts, corpus.ids.as_deref(), &style)
+    } else {
+        let test = Test::asked(args, corpus.systems.len(), corpus.segments)?;
+        report::report(&evaluate(&counts, test, seed), &style)
+    };
+    write(args.path(), &text, out)
+}
+
+/// The metrics in the order of the selection, perplexity last.
+fn objects<'m>(selection: &'m Selection, model: Option<&'m perplexity::Scorer>) -> Vec<&'m dyn Metric> {
+    let compare = selection.metrics.iter().map(|m| -> &dyn Metric { m.as_ref() });
+    compare.chain(model.map(|m| m.metric())).collect()
+}
+
+/// Name and rows of every system.
+fn counted(selection: &Selection, model: Option<&perplexity::Scorer>, corpus: &Corpus) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
+    let metrics: Vec<&dyn Compare> = selection.metrics.iter().map(AsRef::as_ref).collect();
+    let mut systems = Vec::new();
+    for system in &corpus.systems {
+        let mut rows = count(&metrics, corpus.segments, |segment, references| {
+            corpus.references.segment(segment, references);
+            system.texts.get(segment)
+        });
+        if let Some(model) = model {
+            rows.push(model.rows(&system.texts, corpus)?);
+        }
+        systems.push((system.name.clone(), rows));
+    }
+    Ok(systems)
+}
+
+fn references(args: &ScoreArgs, corpus: &Corpus) -> References {
+    match corpus.references.count() {
+        _ if !args.compares() => References::None,
+        Some(n) => References::Each(n),
+        None => References::Varying,
+    }
+}
+
+/// Reads the texts. Perplexity alone takes the references for texts when there is nothing else.
+fn load(args: &ScoreArgs, model: Option<&perplexity::Scorer>) -> Result<Corpus> {
+    let perplexity = &args.perplexity;
+    let texts_only = !args.compares() && args.input.is_empty() && !args.references.is_empty();
+    let (references, systems) =
+        if texts_only { (Vec::new(), args.references.clone()) } else { (args.references.clone(), args.input.clone()) };
+    if let Some(name) = references.iter().chain(&systems).find(|name| is_name(name) && !Path::new(name).exists()) {
+        return Err(Error::usage(format!("`{name}` is a metric, not a file")).hint(format!("separate metrics by commas: `-m …,{name}`")));
+    }
+    let hyp_column =
+        if texts_only { args.columns.ref_column.clone().or(args.columns.hyp_column.clone()) } else { args.columns.hyp_column.clone() };
+    let request = Request {
+        references,
+        systems: if systems.is_empty() { vec!["-".to_owned()] } else { systems },
+        source: perplexity.source.clone(),
+        references_optional: !args.compares(),
+        whole_files: !args.compares() && !args.sentence_level && model.is_some_and(|m| !m.needs_source()),
+    };
+    let ref_column = if texts_only { None } else { args.columns.ref_column.clone() };
+    let source_column = perplexity.source_column.clone();
+    segments::load(&request, &segments::Options { format: args.columns.input_format, ref_column, hyp_column, source_column })
+}
+
+/// On standard output, or in a file that is complete or absent.
+fn write(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<Exit> {
+    match path {
+        None => {
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+        }
+        Some(path) => {
+            let mut file = Partial::create(path, None)?;
+            file.write(text)?;
+            file.finish()?;
+        }
+    }
+    Ok(Exit::Success)
+}

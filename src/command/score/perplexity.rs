@@ -1,0 +1,127 @@
+//! Perplexity: the model, its tokenizer, and the statistics of every text.
+
+use super::args::{Bos, ScoreArgs};
+use crate::checkpoint::Checkpoint;
+use crate::command::open;
+use crate::error::{Error, Result};
+use crate::metric::Metric;
+use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, score_pair, score_text};
+use crate::model::Source;
+use crate::segments::{Corpus, Texts};
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+/// A model that is asked how well it expects texts.
+pub struct Scorer {
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    options: Options,
+    metric: Ppl,
+}
+
+impl Scorer {
+    /// Loads the model; `seed` is that of random weights.
+    pub fn open(args: &ScoreArgs, seed: u64) -> Result<Self> {
+        let own = &args.perplexity;
+        let mut checkpoint = open(&own.model(), seed)?;
+        let info = checkpoint.model.info();
+        let wants_source = info.encoder_decoder;
+        let sourced = own.source.is_some() || own.source_column.is_some();
+        let model_type = info.model_type;
+        if wants_source && !sourced {
+            return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: it expects a text only given a source"))
+                .hint("name the documents with `--source FILE` or `--source-column NAME`, or a decoder-only model with `--model DIR`"));
+        }
+        let window = own.context.is_some() || own.stride.is_some() || own.rolling || own.hf_weighting || own.bos == Bos::None;
+        if wants_source && window {
+            return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: a text is scored whole, there are no windows"))
+                .hint("leave out `--context`, `--stride`, `--rolling`, `--hf-weighting` and `--bos`"));
+        }
+        if !wants_source && sourced {
+            return Err(Error::usage(format!("`{model_type}` is decoder-only: it reads no source apart from the text"))
+                .hint("leave out the source, or take an encoder-decoder"));
+        }
+        let policy = match (own.rolling, own.stride) {
+            (true, _) => Some(Policy::Rolling),
+            (false, Some(stride)) => Some(Policy::Sliding { stride: Some(stride) }),
+            (false, None) => None,
+        };
+        let begin = match own.bos {
+            Bos::First if !wants_source => Begin::First(first_token(&checkpoint)?),
+            _ => Begin::None,
+        };
+        let options = Options { policy, context: own.context, begin };
+        let condition = if wants_source { Condition::Source } else { Condition::Before(options.plan(info)?, begin) };
+        let metric = Ppl::new(checkpoint.name.clone(), condition, own.hf_weighting)?;
+        let tokenizer = whole(checkpoint.tokenizer.take(), &checkpoint.name)?;
+        Ok(Self { checkpoint, tokenizer, options, metric })
+    }
+
+    /// The metric whose statistics [`Scorer::rows`] gives.
+    pub fn metric(&self) -> &dyn Metric {
+        &self.metric
+    }
+
+    /// Whether a text is scored given a source.
+    pub fn needs_source(&self) -> bool {
+        self.checkpoint.model.info().encoder_decoder
+    }
+
+    /// The statistics of all texts. Fails where a text cannot be scored, and if there is no token in any.
+    pub fn rows(&self, texts: &Texts, corpus: &Corpus) -> Result<Vec<f64>> {
+        let mut rows = Vec::new();
+        for segment in 0..texts.len() {
+            let text = texts.get(segment);
+            let losses = self.losses(text, corpus, segment).map_err(|e| e.at(place(corpus, segment)))?;
+            rows.extend(self.metric.row(&losses, text));
+        }
+        self.metric.check(&rows)?;
+        Ok(rows)
+    }
+
+    fn losses(&self, text: &str, corpus: &Corpus, segment: usize) -> Result<Losses> {
+        let model = self.checkpoint.model.as_ref();
+        let Some(sources) = &corpus.sources else {
+            return score_text(model, &self.tokens(text, false)?, &self.options);
+        };
+        let source = self.tokens(sources.get(segment), true)?;
+        if source.is_empty() {
+            return Err(Error::new("the source is empty").hint("give a document with at least one word"));
+        }
+        score_pair(model, &Source::new(vec![source]), &self.tokens(text, true)?)
+    }
+
+    /// Token ids, with the special tokens of the tokenizer or without.
+    fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode(text, special).map_err(|e| Error::new(format!("cannot tokenise the text: {e}")))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+}
+
+/// The segment, for messages.
+fn place(corpus: &Corpus, segment: usize) -> String {
+    match &corpus.ids {
+        Some(ids) => format!("segment `{}`", crate::document::id_text(&ids[segment])),
+        None => format!("segment {}", segment + 1),
+    }
+}
+
+/// The tokenizer without truncation and padding of its own, which would be silent.
+fn whole(tokenizer: Option<Tokenizer>, name: &str) -> Result<Tokenizer> {
+    let mut tokenizer = tokenizer.ok_or_else(|| {
+        Error::new(format!("`{name}` has no tokenizer.json")).hint("put the checkpoint's tokenizer.json beside its config.json")
+    })?;
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|e| Error::new(format!("tokenizer: {e}")))?;
+    Ok(tokenizer)
+}
+
+/// The token before the first: begin of text, else end of text, as the lm-evaluation-harness chooses it.
+fn first_token(checkpoint: &Checkpoint) -> Result<u32> {
+    let configs = [Some(&checkpoint.config), checkpoint.generation_config.as_ref()];
+    let id = |key: &str| configs.iter().flatten().find_map(|c| c.get(key).and_then(Value::as_u64)).and_then(|id| u32::try_from(id).ok());
+    id("bos_token_id").or_else(|| id("eos_token_id")).ok_or_else(|| {
+        Error::new(format!("`{}` names no token that begins or ends a text", checkpoint.name))
+            .hint("say `--bos none`, or put `bos_token_id` into config.json")
+    })
+}

@@ -1,0 +1,252 @@
+//! A report in the formats of the command line.
+
+use super::args::OutputFormat;
+use super::evaluate::{Column, Outcome, Results, Test};
+use crate::metric::signature::line;
+use crate::report::{Table, csv_line, fixed};
+use serde_json::{Map, Value, json};
+
+/// How a report is to look.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// The format.
+    pub format: OutputFormat,
+    /// Digits after the point; `None`: the metric's own.
+    pub width: Option<usize>,
+    /// The scores and nothing else.
+    pub score_only: bool,
+    /// Whose numbers these are.
+    pub explain: bool,
+}
+
+impl Style {
+    /// Digits after the point of a column.
+    pub fn digits(&self, column: &Column) -> usize {
+        self.width.unwrap_or_else(|| column.metric.digits())
+    }
+}
+
+/// The whole report as text.
+pub fn report(results: &Results, style: &Style) -> String {
+    match (style.format, results.systems.as_slice()) {
+        (OutputFormat::Text, [_, _, ..]) if style.score_only => systems_only(results, style),
+        (OutputFormat::Text, [_, _, ..]) => table(results, style).text() + &footer(results, style),
+        (OutputFormat::Text, one) => lines(results, one.first().map_or(&[][..], |s| &s.outcomes), style),
+        (OutputFormat::Markdown, _) => table(results, style).markdown() + "\n" + &footer(results, style),
+        (OutputFormat::Csv, _) => csv(results),
+        (OutputFormat::Json, _) => match json_values(results, style).as_slice() {
+            [one] => format!("{one:#}\n"),
+            many => format!("{:#}\n", json!(many)),
+        },
+        (OutputFormat::Jsonl, _) => json_values(results, style).iter().map(|v| format!("{v}\n")).collect(),
+    }
+}
+
+/// sacreBLEU's line of a score: `BLEU|signature = 42.7 (μ = 42.6 ± 2.1) 80.0/…`.
+pub fn score_line(column: &Column, outcome: &Outcome, style: &Style) -> String {
+    let short = short(column, outcome, style);
+    if style.score_only {
+        return short;
+    }
+    let verbose = &outcome.score.verbose;
+    let gap = if verbose.is_empty() { "" } else { " " };
+    format!("{}|{} = {short}{gap}{verbose}", column.metric.name(), line(&column.signature))
+}
+
+fn short(column: &Column, outcome: &Outcome, style: &Style) -> String {
+    let digits = style.digits(column);
+    let score = fixed(outcome.score.value, digits);
+    match outcome.interval {
+        Some(i) => format!("{score} ({})", confidence(fixed(i.mean, digits), fixed(i.half_width, digits))),
+        None => score,
+    }
+}
+
+fn confidence(mean: String, half_width: String) -> String {
+    format!("μ = {mean} ± {half_width}")
+}
+
+/// One line a score, aligned at the sign of equality.
+fn lines(results: &Results, outcomes: &[Outcome], style: &Style) -> String {
+    let lines: Vec<String> = results.columns.iter().zip(outcomes).map(|(c, o)| score_line(c, o, style)).collect();
+    if style.score_only {
+        return lines.iter().map(|l| format!("{l}\n")).collect();
+    }
+    let at = |l: &str| l.split_once(" = ").map_or(0, |(left, _)| left.chars().count());
+    let widest = lines.iter().map(|l| at(l)).max().unwrap_or(0);
+    let aligned: String = lines.iter().map(|l| format!("{}{l}\n", " ".repeat(widest - at(l)))).collect();
+    aligned + &remarks(results, style)
+}
+
+fn systems_only(results: &Results, style: &Style) -> String {
+    let row = |outcomes: &[Outcome]| -> String {
+        results.columns.iter().zip(outcomes).map(|(c, o)| fixed(o.score.value, style.digits(c))).collect::<Vec<_>>().join("\t")
+    };
+    results.systems.iter().map(|s| row(&s.outcomes) + "\n").collect()
+}
+
+/// A row for each score of each system.
+fn table(results: &Results, style: &Style) -> Table {
+    let intervals = results.test.samples().is_some();
+    let paired = results.systems.len() > 1 && results.test != Test::None;
+    let header = [("metric", true), ("system", true), ("score", true), ("μ", intervals), ("95 %", intervals), ("Δ", paired), ("p", paired)];
+    let keep =
+        |cells: [String; 7]| cells.into_iter().zip(header).filter(|(_, (_, shown))| *shown).map(|(cell, _)| cell).collect::<Vec<_>>();
+    let mut table = Table::new(keep(header.map(|(name, _)| name.to_owned()))).right(&[2, 3, 4, 5]);
+    for (i, column) in results.columns.iter().enumerate() {
+        let digits = style.digits(column);
+        for (s, system) in results.systems.iter().enumerate() {
+            let outcome = &system.outcomes[i];
+            let number = |x: Option<f64>| x.map_or(String::new(), |x| fixed(x, digits));
+            table.row(keep([
+                if s == 0 { heading(column) } else { String::new() },
+                system.name.clone(),
+                fixed(outcome.score.value, digits),
+                number(outcome.interval.map(|i| i.mean)),
+                outcome.interval.map_or(String::new(), |i| format!("± {}", fixed(i.half_width, digits))),
+                outcome.paired.map_or(String::new(), |p| format!("{:+.digits$}", p.difference)),
+                outcome.paired.map_or(String::new(), |p| format!("{}{}", fixed(p.p_value, 4), if p.p_value < 0.05 { " *" } else { "" })),
+            ]));
+        }
+    }
+    table
+}
+
+/// A metric that counts errors points down: lower is better.
+fn heading(column: &Column) -> String {
+    if column.metric.is_error() { format!("{} ↓", column.title) } else { column.title.clone() }
+}
+
+/// What the table's numbers are.
+fn footer(results: &Results, style: &Style) -> String {
+    let mut out = String::new();
+    let baseline = results.systems.first().map_or("", |s| s.name.as_str());
+    let against = format!("Δ and p against `{baseline}`, * p < 0.05");
+    let bootstrap = |n: usize| format!("μ and 95 %: bootstrap over segments, {n} resamples");
+    let said = match results.test {
+        Test::None => None,
+        Test::Interval(n) => Some(bootstrap(n)),
+        Test::PairedBootstrap(n) => Some(format!("{}; {against}: paired bootstrap", bootstrap(n))),
+        Test::Randomisation(n, None) => Some(format!("{against}: paired approximate randomisation, {n} trials")),
+        Test::Randomisation(n, Some(m)) => Some(format!("{}; {against}: paired approximate randomisation, {n} trials", bootstrap(m))),
+    };
+    said.into_iter().for_each(|line| out += &format!("{line}\n"));
+    if style.format == OutputFormat::Markdown && !out.is_empty() {
+        out.push('\n');
+    }
+    for column in &results.columns {
+        let (name, signature) = (column.metric.name(), line(&column.signature));
+        out += &if style.format == OutputFormat::Markdown { format!("- `{name}|{signature}`\n") } else { format!("{name}|{signature}\n") };
+    }
+    out + &remarks(results, style)
+}
+
+/// Departures from the standard, once a metric, and explanations where they are asked for.
+fn remarks(results: &Results, style: &Style) -> String {
+    let mut out = String::new();
+    let mut said: Vec<String> = Vec::new();
+    for column in &results.columns {
+        let (name, departures) = (column.metric.name(), column.metric.departures(column.which));
+        if !departures.is_empty() && !said.contains(&name) {
+            out += &format!("\n{name} by this definition departs from the standard:\n");
+            departures.iter().for_each(|d| out += &format!("- {d}\n"));
+            said.push(name);
+        }
+    }
+    if style.explain {
+        for column in &results.columns {
+            out += &format!("\n{}: {}\n", column.title, column.metric.explain(column.which));
+        }
+    }
+    out
+}
+
+/// All numbers, unrounded.
+fn csv(results: &Results) -> String {
+    let mut out = csv_line(
+        &["system", "metric", "score", "mean", "half_width", "low", "high", "difference", "p_value", "signature"].map(str::to_owned),
+    );
+    for system in &results.systems {
+        for (column, o) in results.columns.iter().zip(&system.outcomes) {
+            let cell = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+            out += &csv_line(&[
+                system.name.clone(),
+                column.title.clone(),
+                o.score.value.to_string(),
+                cell(o.interval.map(|i| i.mean)),
+                cell(o.interval.map(|i| i.half_width)),
+                cell(o.interval.map(|i| i.quantiles[0])),
+                cell(o.interval.map(|i| i.quantiles[2])),
+                cell(o.paired.map(|p| p.difference)),
+                cell(o.paired.map(|p| p.p_value)),
+                line(&column.signature),
+            ]);
+        }
+    }
+    out
+}
+
+/// One object a score for one system, one object a system for several, as sacreBLEU does.
+fn json_values(results: &Results, style: &Style) -> Vec<Value> {
+    match results.systems.as_slice() {
+        [one] => results.columns.iter().zip(&one.outcomes).map(|(c, o)| single(c, o, style)).collect(),
+        many => many
+            .iter()
+            .map(|system| {
+                let mut object = Map::from_iter([("system".to_owned(), json!(system.name))]);
+                object.extend(results.columns.iter().zip(&system.outcomes).map(|(c, o)| (c.title.clone(), of_several(c, o, style))));
+                Value::Object(object)
+            })
+            .collect(),
+    }
+}
+
+/// sacreBLEU's keys, then `value` (the score unrounded) and the numbers behind it.
+fn single(column: &Column, outcome: &Outcome, style: &Style) -> Value {
+    let digits = style.digits(column);
+    let rounded = |x: f64| fixed(x, digits).parse::<f64>().unwrap_or(x);
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("name", json!(column.title));
+    put("score", json!(rounded(outcome.score.value)));
+    put("signature", json!(line(&column.signature)));
+    if let Some(i) = outcome.interval {
+        put("confidence_mean", json!(rounded(i.mean)));
+        put("confidence_var", json!(rounded(i.half_width)));
+        put("confidence", json!(confidence(fixed(i.mean, digits), fixed(i.half_width, digits))));
+    }
+    if !outcome.score.verbose.is_empty() {
+        put("verbose_score", json!(outcome.score.verbose));
+    }
+    column.signature.iter().for_each(|(key, value)| drop(put(key, json!(value))));
+    put("value", json!(outcome.score.value));
+    details(column, outcome, style, &mut object);
+    Value::Object(object)
+}
+
+fn of_several(column: &Column, outcome: &Outcome, style: &Style) -> Value {
+    let mut object = Map::new();
+    object.insert("score".into(), json!(outcome.score.value));
+    object.insert("p_value".into(), json!(outcome.paired.map(|p| p.p_value)));
+    object.insert("mean".into(), json!(outcome.interval.map(|i| i.mean)));
+    object.insert("ci".into(), json!(outcome.interval.map(|i| i.half_width)));
+    object.insert("difference".into(), json!(outcome.paired.map(|p| p.difference)));
+    object.insert("signature".into(), json!(line(&column.signature)));
+    details(column, outcome, style, &mut object);
+    Value::Object(object)
+}
+
+fn details(column: &Column, outcome: &Outcome, style: &Style, object: &mut Map<String, Value>) {
+    if let Some(i) = outcome.interval {
+        let [low, mid, high] = i.quantiles;
+        object.insert("quantiles".into(), json!({"low": low, "mid": mid, "high": high}));
+    }
+    object.extend(outcome.score.fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    let departures = column.metric.departures(column.which);
+    if !departures.is_empty() {
+        object.insert("departures".into(), json!(departures));
+    }
+    if style.explain {
+        object.insert("explanation".into(), json!(column.metric.explain(column.which)));
+    }
+}
