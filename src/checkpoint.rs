@@ -41,7 +41,7 @@ impl Checkpoint {
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::new(format!("{}: no such directory", dir.display()))
-                .hint("`-m` takes a directory with config.json, tokenizer.json and model.safetensors"));
+                .hint("`--model` takes a directory with config.json, tokenizer.json and model.safetensors"));
         }
         let read = |name: &str| -> Result<Option<Vec<u8>>> {
             let path = dir.join(name);

@@ -5,20 +5,21 @@ use crate::arch;
 use crate::cli::{ListArgs, ListFormat};
 use crate::decode::STRATEGIES;
 use crate::error::Result;
+use crate::metric::registry;
 use crate::mixer::{self, Growth};
 use crate::report::Table;
 use serde_json::json;
 use std::io::Write;
 
-/// Prints model types, attention variants and decoding strategies.
+/// Prints model types, attention variants, decoding strategies and metrics.
 pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
     match args.format {
         ListFormat::Text => {
-            let parts = [("model types", models(false)), ("attention variants", variants()), ("decoding", strategies())];
+            let parts = [("model types", models(false)), ("attention variants", variants()), ("decoding", strategies()), ("metrics", metrics())];
             write!(out, "{}", parts.map(|(title, table)| format!("{title}\n{}", table.text())).join("\n"))?;
         }
         ListFormat::Markdown => {
-            let parts = [("Model types", models(true)), ("Attention variants", variants()), ("Decoding", strategies())];
+            let parts = [("Model types", models(true)), ("Attention variants", variants()), ("Decoding", strategies()), ("Metrics", metrics())];
             write!(out, "{}", parts.map(|(title, table)| format!("## {title}\n\n{}", table.markdown())).join("\n"))?;
         }
         ListFormat::Json => writeln!(out, "{:#}", as_json())?,
@@ -51,6 +52,16 @@ fn strategies() -> Table {
     table
 }
 
+fn metrics() -> Table {
+    let mut table = Table::new(["metric", "what it measures", "equal to"]);
+    let names = |names: &[&str]| match names {
+        [first @ "rouge1", .., "rouge9", l, lsum] => format!("{first} … rouge9, {l}, {lsum}"),
+        few => few.join(", "),
+    };
+    registry::REGISTRY.iter().for_each(|m| table.row([&names(m.names), m.summary, m.equals]));
+    table
+}
+
 fn growth(g: Growth) -> &'static str {
     match g {
         Growth::Linear => "grows with the tokens read",
@@ -62,6 +73,7 @@ fn as_json() -> serde_json::Value {
     json!({
         "model_types": arch::REGISTRY.iter().map(|a| json!({"model_type": a.model_type, "summary": a.summary, "mixers": a.mixers, "checkpoints": a.checkpoints})).collect::<Vec<_>>(),
         "mixers": mixer::REGISTRY.iter().map(|s| json!({"name": s.name, "paper": s.paper, "state": growth(s.state), "causal": s.causal, "bidirectional": s.bidirectional})).collect::<Vec<_>>(),
+        "metrics": registry::REGISTRY.iter().map(|m| json!({"names": m.names, "summary": m.summary, "equals": m.equals})).collect::<Vec<_>>(),
         "strategies": STRATEGIES.iter().map(|(name, settings)| json!({"name": name, "settings": settings})).collect::<Vec<_>>(),
     })
 }

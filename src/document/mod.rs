@@ -21,10 +21,10 @@ pub const TEXT_COLUMNS: [&str; 4] = ["document", "article", "text", "input"];
 /// How an input is cut into documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
-    /// By the file's name: `.jsonl`, `.ndjson`, `.csv` and `.tsv` hold records, everything else and standard input one document
+    /// By the file's name: `.jsonl`, `.ndjson`, `.csv` and `.tsv` hold records, everything else and standard input plain text
     #[default]
     Auto,
-    /// One document
+    /// Plain text
     Text,
     /// One JSON object a line
     Jsonl,

@@ -20,7 +20,7 @@ impl Role {
             Role::Reference => &Columns {
                 noun: "reference",
                 option: "--ref-column",
-                defaults: &["reference", "references", "summary", "target", "highlights", "abstract"],
+                defaults: &["reference", "references", "summary", "target", "highlights", "abstract", "summaries"],
             },
             Role::Hypothesis => {
                 &Columns { noun: "hypothesis", option: "--hyp-column", defaults: &["summary_text", "hypothesis", "prediction", "output"] }

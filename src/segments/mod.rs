@@ -31,7 +31,7 @@ use serde_json::Value;
 pub struct Options {
     /// What the files hold; [`Format::Auto`] goes by their names, plain text being one segment a line.
     pub format: Format,
-    /// The column of the references; none: the first of reference, references, summary, target, highlights, abstract.
+    /// The column of the references; none: the first of reference, references, summary, target, highlights, abstract, summaries.
     pub ref_column: Option<String>,
     /// The column of the hypotheses; none: the first of summary_text, hypothesis, prediction, output.
     pub hyp_column: Option<String>,

@@ -79,7 +79,7 @@ pub struct ColumnArgs {
     /// How the files are read, whatever their names end in
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub input_format: Format,
-    /// Column or key of the reference(s) [default: the first of reference, references, summary, target, highlights, abstract]
+    /// Column or key of the reference(s) [default: the first of reference, references, summary, target, highlights, abstract, summaries]
     #[arg(long, value_name = "NAME")]
     pub ref_column: Option<String>,
     /// Column or key of the hypothesis [default: the first of summary_text, hypothesis, prediction, output]

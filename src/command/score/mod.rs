@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::metric::registry::{Selection, is_name, select};
 use crate::metric::signature::References;
 use crate::metric::{Compare, Metric, count::count};
-use crate::output::Partial;
+use crate::output::{Partial, Target};
 use crate::segments::{self, Corpus, Request};
 use evaluate::{Counts, Test, evaluate, seed};
 use report::Style;
@@ -28,7 +28,7 @@ pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result
     args.check()?;
     let seed = seed(args)?;
     let selection = select(&args.metrics, &metrics::options(args)?)?;
-    if let Some(path) = args.path() {
+    if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
         crate::output::check(path, true)?;
     }
     let model = args.perplexes().then(|| perplexity::Scorer::open(args, seed)).transpose()?;
@@ -39,7 +39,7 @@ pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result
     let counts = Counts {
         metrics: objects(&selection, model.as_ref()),
         columns: selection.columns.clone(),
-        systems: counted(&selection, model.as_ref(), &corpus)?,
+        systems: counted(&selection, model.as_ref(), &corpus, common.quiet)?,
         references: references(args, &corpus),
     };
     let width = args.output.width.map(usize::from);
@@ -60,7 +60,7 @@ fn objects<'m>(selection: &'m Selection, model: Option<&'m perplexity::Scorer>) 
 }
 
 /// Name and rows of every system.
-fn counted(selection: &Selection, model: Option<&perplexity::Scorer>, corpus: &Corpus) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
+fn counted(selection: &Selection, model: Option<&perplexity::Scorer>, corpus: &Corpus, quiet: bool) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
     let metrics: Vec<&dyn Compare> = selection.metrics.iter().map(AsRef::as_ref).collect();
     let mut systems = Vec::new();
     for system in &corpus.systems {
@@ -69,7 +69,7 @@ fn counted(selection: &Selection, model: Option<&perplexity::Scorer>, corpus: &C
             system.texts.get(segment)
         });
         if let Some(model) = model {
-            rows.push(model.rows(&system.texts, corpus)?);
+            rows.push(model.rows(&system.texts, corpus, quiet)?);
         }
         systems.push((system.name.clone(), rows));
     }
@@ -107,18 +107,15 @@ fn load(args: &ScoreArgs, model: Option<&perplexity::Scorer>) -> Result<Corpus> 
     segments::load(&request, &segments::Options { format: args.columns.input_format, ref_column, hyp_column, source_column })
 }
 
-/// On standard output, or in a file that is complete or absent.
+/// On standard output, or in a file that is complete or absent. Nobody there to read it is no error.
 fn write(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<Exit> {
-    match path {
-        None => {
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
-        }
-        Some(path) => {
-            let mut file = Partial::create(path, None)?;
-            file.write(text)?;
-            file.finish()?;
-        }
+    let mut target = match path {
+        None => Target::Out(out),
+        Some(path) if Target::is_device(path) => Target::device(path)?,
+        Some(path) => Target::File(Partial::create(path, None)?),
+    };
+    if target.write(text)? {
+        target.finish()?;
     }
     Ok(Exit::Success)
 }

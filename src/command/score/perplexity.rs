@@ -8,7 +8,9 @@ use crate::metric::Metric;
 use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, score_pair, score_text};
 use crate::model::Source;
 use crate::segments::{Corpus, Texts};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::Value;
+use std::io::IsTerminal;
 use tokenizers::Tokenizer;
 
 /// A model that is asked how well it expects texts.
@@ -68,9 +70,9 @@ impl Scorer {
     }
 
     /// The statistics of all texts. Fails where a text cannot be scored, and if there is no token in any.
-    pub fn rows(&self, texts: &Texts, corpus: &Corpus) -> Result<Vec<f64>> {
+    pub fn rows(&self, texts: &Texts, corpus: &Corpus, quiet: bool) -> Result<Vec<f64>> {
         let mut rows = Vec::new();
-        for segment in 0..texts.len() {
+        for segment in bar(texts.len(), quiet).wrap_iter(0..texts.len()) {
             let text = texts.get(segment);
             let losses = self.losses(text, corpus, segment).map_err(|e| e.at(place(corpus, segment)))?;
             rows.extend(self.metric.row(&losses, text));
@@ -95,6 +97,18 @@ impl Scorer {
     fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>> {
         let encoding = self.tokenizer.encode(text, special).map_err(|e| Error::new(format!("cannot tokenise the text: {e}")))?;
         Ok(encoding.get_ids().to_vec())
+    }
+}
+
+/// Progress through the texts, on a terminal.
+fn bar(texts: usize, quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(texts as u64).with_finish(ProgressFinish::AndClear);
+    match ProgressStyle::with_template("{bar:30} {pos} of {len} texts  {elapsed} gone, {eta} to go") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

@@ -80,7 +80,7 @@ fn lines(dir: &Path, name: &str, mut take: impl FnMut(&str) -> Option<()>) -> Re
              `python -m nltk.downloader punkt_tab` fetches it",
         )
     };
-    let text = std::fs::read_to_string(dir.join(name)).map_err(|e| fail(e.to_string()))?;
+    let text = std::fs::read_to_string(dir.join(name)).map_err(|e| fail(crate::output::reason(&e)))?;
     for (number, line) in text.lines().enumerate() {
         take(line).ok_or_else(|| fail(format!("line {} is not two columns as `word<tab>…`", number + 1)))?;
     }
