@@ -44,6 +44,8 @@ fn links_lead_somewhere() {
         "docs/adding-a-variant.md",
         "docs/notation.md",
         "docs/formats.md",
+        "docs/metrics.md",
+        "fixtures/README.md",
         "models/led-small/README.md",
     ] {
         let path = root.join(page);

@@ -15,11 +15,13 @@ use std::io::Write;
 pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
     match args.format {
         ListFormat::Text => {
-            let parts = [("model types", models(false)), ("attention variants", variants()), ("decoding", strategies()), ("metrics", metrics())];
+            let parts =
+                [("model types", models(false)), ("attention variants", variants()), ("decoding", strategies()), ("metrics", metrics())];
             write!(out, "{}", parts.map(|(title, table)| format!("{title}\n{}", table.text())).join("\n"))?;
         }
         ListFormat::Markdown => {
-            let parts = [("Model types", models(true)), ("Attention variants", variants()), ("Decoding", strategies()), ("Metrics", metrics())];
+            let parts =
+                [("Model types", models(true)), ("Attention variants", variants()), ("Decoding", strategies()), ("Metrics", metrics())];
             write!(out, "{}", parts.map(|(title, table)| format!("## {title}\n\n{}", table.markdown())).join("\n"))?;
         }
         ListFormat::Json => writeln!(out, "{:#}", as_json())?,

@@ -134,8 +134,8 @@ fn texts_without_references_and_references_without_texts() {
     };
     let got = load(&request("", "t o.jsonl"), &Options::default()).unwrap();
     assert_eq!((got.references.count(), references(&got), got.segments), (Some(0), vec![vec![""; 0]], 1));
-    assert_eq!((texts(&got.systems[0].texts), texts(&got.systems[1].texts)), (vec![" a\n\nb "], vec!["h"]));
-    assert_eq!(references(&load(&request("t", ""), &Options::default()).unwrap()), [[" a\n\nb "]]);
+    assert_eq!((texts(&got.systems[0].texts), texts(&got.systems[1].texts)), (vec![" a\n\nb \r\n"], vec!["h"]));
+    assert_eq!(references(&load(&request("t", ""), &Options::default()).unwrap()), [[" a\n\nb \r\n"]]);
     assert_eq!(references(&load(&request("", "o.jsonl"), &column(Some("summary"), None, None)).unwrap()), [["r"]]);
     dir.fails(load(&request("", "blank"), &Options::default()), "`blank` is empty", "each file needs at least one segment");
     dir.write("o.jsonl", b"{\"output\":\"1\"}\n{\"output\":\"2\"}");

@@ -1,6 +1,6 @@
 //! BLEU against sacreBLEU 2.6.0.
 
-use crate::support::{cases, check, rows, segments, sum, value};
+use crate::support::{HYPOTHESES, cases, check, known_references, rows, segments, sum, value};
 use effattn::metric::bleu::{Bleu, BleuOptions, Smoothing};
 use effattn::metric::tokenize::Tokenizer;
 use effattn::metric::{Metric, Sums};
@@ -50,29 +50,10 @@ fn equals_sacrebleu_on_every_segment() {
     }
 }
 
-const HYPOTHESES: [&str; 4] = [
-    "the cat sat on the mat .",
-    "there is a cat on the mat",
-    "It is a guide to action which ensures that the military always obeys the commands of the party",
-    "short",
-];
-
-fn references() -> Vec<Vec<&'static str>> {
-    vec![
-        vec!["the cat is on the mat .", "there is a cat on the mat ."],
-        vec!["a cat is on the mat", "there is a cat on the mat today"],
-        vec![
-            "It is a guide to action that ensures that the military will forever heed Party commands",
-            "It is the guiding principle which guarantees the military forces always being under the command of the Party",
-        ],
-        vec!["a short one", "short"],
-    ]
-}
-
 #[test]
 fn known_scores_with_all_that_is_printed_beside_them() {
     let plain = bleu(json!({}));
-    let rows = rows(&plain, &HYPOTHESES, &references());
+    let rows = rows(&plain, &HYPOTHESES, &known_references());
     let sums = sum(&rows);
     assert_eq!(sums, [33.0, 32.0, 30.0, 19.0, 13.0, 9.0, 33.0, 29.0, 26.0, 23.0]);
     let score = plain.score(0, &sums, 4);
@@ -96,7 +77,7 @@ fn known_scores_with_all_that_is_printed_beside_them() {
     assert_eq!(add_k.fields[1], ("totals", json!([33, 30, 27, 24])));
 
     let lower = bleu(json!({"lowercase": true}));
-    let sums = sum(&crate::support::rows(&lower, &HYPOTHESES, &references()));
+    let sums = sum(&crate::support::rows(&lower, &HYPOTHESES, &known_references()));
     near(lower.score(0, &sums, 4).value, 60.783720360178634);
     assert_eq!(sums[2..6], [31.0, 20.0, 14.0, 9.0]);
 }

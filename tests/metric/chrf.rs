@@ -1,6 +1,6 @@
 //! chrF and chrF++ against sacreBLEU 2.6.0.
 
-use crate::support::{cases, check, rows, segments, sum, value};
+use crate::support::{HYPOTHESES, cases, check, known_references, rows, segments, sum, value};
 use effattn::metric::chrf::{Chrf, ChrfOptions};
 use effattn::metric::{Metric, Sums};
 use serde_json::{Value, json};
@@ -74,27 +74,12 @@ fn single_precision_as_numpy() {
 
 #[test]
 fn known_scores() {
-    let hypotheses = [
-        "the cat sat on the mat .",
-        "there is a cat on the mat",
-        "It is a guide to action which ensures that the military always obeys the commands of the party",
-        "short",
-    ];
-    let references = [
-        vec!["the cat is on the mat .", "there is a cat on the mat ."],
-        vec!["a cat is on the mat", "there is a cat on the mat today"],
-        vec![
-            "It is a guide to action that ensures that the military will forever heed Party commands",
-            "It is the guiding principle which guarantees the military forces always being under the command of the Party",
-        ],
-        vec!["a short one", "short"],
-    ];
     for (options, name, corpus, sentences) in [
         (json!({}), "chrF2", 67.51550316226252, [67.17273492330233, 80.35721361068376, 63.050621049071886, 100.0]),
         (json!({"word_order": 2}), "chrF2++", 68.32150812547422, [69.43695278069349, 82.54944336656274, 62.17075369473655, 100.0]),
     ] {
         let metric = chrf(&options);
-        let rows = rows(&metric, &hypotheses, &references);
+        let rows = rows(&metric, &HYPOTHESES, &known_references());
         assert_eq!((metric.name().as_str(), metric.score(0, &sum(&rows), 4).value), (name, corpus));
         let got: Vec<f64> = rows.iter().map(|row| metric.score(0, row, 1).value).collect();
         assert_eq!(got, sentences);

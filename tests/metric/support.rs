@@ -96,3 +96,24 @@ pub fn check(case: &Value, metric: &dyn Compare, sentence: &dyn Compare, segment
     let line = format!("{}|nrefs:{refs}{signature}|version:2.6.0 = {:.4} {}", metric.name(), corpus.value, corpus.verbose);
     assert_eq!(line.trim_end(), case["line"].as_str().unwrap());
 }
+
+/// Four hypotheses whose scores are known to the last digit.
+pub const HYPOTHESES: [&str; 4] = [
+    "the cat sat on the mat .",
+    "there is a cat on the mat",
+    "It is a guide to action which ensures that the military always obeys the commands of the party",
+    "short",
+];
+
+/// Their references, two each.
+pub fn known_references() -> Vec<Vec<&'static str>> {
+    vec![
+        vec!["the cat is on the mat .", "there is a cat on the mat ."],
+        vec!["a cat is on the mat", "there is a cat on the mat today"],
+        vec![
+            "It is a guide to action that ensures that the military will forever heed Party commands",
+            "It is the guiding principle which guarantees the military forces always being under the command of the Party",
+        ],
+        vec!["a short one", "short"],
+    ]
+}

@@ -1,6 +1,7 @@
 //! The options of the metrics, from the arguments.
 
-use super::args::{Definition, RougeReferences, ScoreArgs};
+use super::args::{Definition, ScoreArgs};
+use super::options::RougeReferences;
 use crate::error::Result;
 use crate::metric::bleu::BleuOptions;
 use crate::metric::chrf::ChrfOptions;

@@ -3,6 +3,7 @@
 mod args;
 mod evaluate;
 mod metrics;
+mod options;
 mod perplexity;
 mod report;
 mod sentence;
@@ -60,7 +61,12 @@ fn objects<'m>(selection: &'m Selection, model: Option<&'m perplexity::Scorer>) 
 }
 
 /// Name and rows of every system.
-fn counted(selection: &Selection, model: Option<&perplexity::Scorer>, corpus: &Corpus, quiet: bool) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
+fn counted(
+    selection: &Selection,
+    model: Option<&perplexity::Scorer>,
+    corpus: &Corpus,
+    quiet: bool,
+) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
     let metrics: Vec<&dyn Compare> = selection.metrics.iter().map(AsRef::as_ref).collect();
     let mut systems = Vec::new();
     for system in &corpus.systems {

@@ -1,6 +1,7 @@
 //! Perplexity: the model, its tokenizer, and the statistics of every text.
 
-use super::args::{Bos, ScoreArgs};
+use super::args::ScoreArgs;
+use super::options::Bos;
 use crate::checkpoint::Checkpoint;
 use crate::command::open;
 use crate::error::{Error, Result};
