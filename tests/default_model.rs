@@ -40,6 +40,28 @@ fn the_binary_alone_in_an_empty_directory() {
     assert_eq!(std::fs::read_dir(dir.path()).expect("the directory").count(), 1, "it leaves nothing behind");
 }
 
+/// From documents to a score. The numbers are those of sacreBLEU and rouge_score for the same summaries.
+#[test]
+fn what_decode_wrote_is_scored_by_id() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("out.jsonl");
+    let out = out.to_str().expect("a plain name");
+    prints(&["decode", "batch.jsonl", "-q", "-o", out]);
+    let got = prints(&["score", "references.jsonl", "-i", out, "-m", "bleu,rouge1,rougeLsum", "--use-stemmer", "-b", "-w", "9"]);
+    assert_eq!(got, "34.746959841\n63.022252889\n59.819638510\n");
+    // the model is asked for the references: it expects what stands in the document more than what does not
+    let asked = |name: &str, text: &str| -> f64 {
+        let file = dir.path().join(name);
+        let document = "Rain is expected tonight. The ferry to Sandholm sails an hour late.";
+        let record = serde_json::json!({"document": document, "summary": text}).to_string();
+        std::fs::write(&file, record).expect("a file");
+        let file = file.to_str().expect("a plain name");
+        prints(&["score", "-m", "ppl", file, "--ref-column", "summary", "--source", file, "-b"]).trim().parse().expect("a number")
+    };
+    let (near, far) = (asked("near.jsonl", "The ferry to Sandholm sails an hour late."), asked("far.jsonl", "Apples hate Monday trains."));
+    assert!(near * 5.0 < far, "{near} and {far}");
+}
+
 #[test]
 fn batches_and_threads_change_no_byte() {
     for how in [
