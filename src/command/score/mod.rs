@@ -5,6 +5,7 @@ mod evaluate;
 mod metrics;
 mod options;
 mod perplexity;
+mod records;
 mod report;
 mod sentence;
 mod warn;

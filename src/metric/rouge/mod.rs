@@ -117,6 +117,13 @@ impl Metric for Rouge {
         Arithmetic::Double
     }
 
+    fn on_intervals(&self) -> Option<&'static str> {
+        Some(
+            "the score is the plain mean over segments, and resamples are drawn from the seed; `mid` of rouge_score's aggregator is the \
+             median of resampled means, drawn without one",
+        )
+    }
+
     fn values(&self, sums: Sums<'_>, segments: usize, out: &mut [f64]) {
         for (which, out) in out.iter_mut().enumerate() {
             let at = 3 * which + 2;
