@@ -100,10 +100,54 @@ fn the_table_of_several_systems_has_sacrebleus_p_values() {
     assert!(got.starts_with(want), "{got}");
     assert!(got.contains("paired bootstrap") && got.contains("1000 resamples"), "{got}");
     assert_eq!(prints(FILES, &[&words[..], &["--paired-bs"]].concat()), got);
+    let copy: Vec<(&str, &[u8])> = FILES.iter().copied().chain([("copy.txt", HYP)]).collect();
+    let got = prints(&copy, &["a.txt", "-i", "hyp.txt", "copy.txt", "-m", "bleu"]);
+    assert!(got.contains("+0.0   0.0010\n"), "the least p-value, as sacreBLEU's, and no star: {got}");
     let got = json(FILES, &[&words[..], &["--paired-ar", "-f", "json"]].concat());
     let p = ["BLEU", "chrF2", "TER"].map(|m| format!("{:.4}", got[1][m]["p_value"].as_f64().expect("a p-value")));
     assert_eq!(p, ["0.2491", "0.6268", "0.0001"]);
     assert!(got[0]["BLEU"]["p_value"].is_null() && got[0]["BLEU"]["mean"].is_null());
+}
+
+/// Every score of three systems on 420 records, with interval and p-value, in one call: as stored from sacreBLEU, numpy and rouge_score.
+#[test]
+fn many_scores_of_many_systems() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/text");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a fixture");
+    let stored: Vec<Value> = serde_json::from_str(&read("expected/significance.json")).expect("JSON");
+    let ids: Vec<&str> = stored[0]["ids"].as_array().expect("ids").iter().map(|id| id.as_str().expect("an id")).collect();
+    let segments: Vec<Value> = read("segments.jsonl").lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let reference = |id: &&str| segments.iter().find(|s| s["id"] == **id).expect("the segment")["references"][0].clone();
+    let record = |id: &str, key: &str, text: Value| serde_json::json!({"id": id, key: text}).to_string() + "\n";
+    let references: String = ids.iter().rev().map(|id| record(id, "reference", reference(id))).collect();
+    let mut files = vec![("references.jsonl".to_owned(), references)];
+    for (name, texts) in stored[0]["systems"].as_object().expect("systems") {
+        let texts = texts.as_array().expect("texts");
+        let lines = ids.iter().zip(texts).map(|(id, text)| record(id, "hypothesis", text.clone())).collect();
+        files.push((format!("{name}.jsonl"), lines));
+    }
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    let common = ["references.jsonl", "-i", "baseline.jsonl", "near.jsonl", "far.jsonl", "-m", "rouge2,bleu,rougeL,ter,rouge1,chrf"];
+    let columns =
+        [("BLEU", "BLEU"), ("chrF2", "chrF2"), ("TER", "TER"), ("ROUGE-1", "rouge1"), ("ROUGE-2", "rouge2"), ("ROUGE-L", "rougeL")];
+    for (test, trials, flags) in [("bs", 1000, &["--paired-bs"][..]), ("ar", 2000, &["--paired-ar", "--paired-ar-n", "2000"])] {
+        let got = json(&files, &[&common[..], &["--use-stemmer", "-f", "json", "-q"], flags].concat());
+        for (title, name) in columns {
+            let fits = |c: &&Value| c["test"] == test && c["trials"] == trials && !c["results"][name].is_null();
+            let want = stored.iter().find(fits).expect("a stored run")["results"][name].clone();
+            for (system, want) in want.as_array().expect("systems").iter().enumerate() {
+                for (i, key) in ["score", "p_value", "mean", "ci"].iter().enumerate() {
+                    match (&got[system][title][key], want[i].as_f64()) {
+                        (got, Some(want)) => {
+                            let got = got.as_f64().unwrap_or_else(|| panic!("{test}, {title} of {system}: no {key}"));
+                            assert!((got - want).abs() < 1e-9, "{test}, {title} of {system}: {key} {got} and not {want}");
+                        }
+                        (got, None) => assert!(got.is_null() || i > 1, "{test}, {title} of {system}: {key} {got}"),
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

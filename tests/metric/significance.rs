@@ -119,3 +119,34 @@ fn rouge_is_resampled_by_the_same_rules() {
         }
     }
 }
+
+/// A system against itself, and against one that differs in a single segment: what chance gives is never more than what is observed.
+#[test]
+fn equal_differences_do_not_exceed_each_other() {
+    let all = segments();
+    let plain: Vec<_> = all.iter().filter(|s| s.kind == "ordinary").take(40).collect();
+    let references: Vec<Vec<&str>> = plain.iter().map(|s| vec![s.references[0].as_str()]).collect();
+    let hypotheses: Vec<&str> = plain.iter().map(|s| s.hypothesis.as_str()).collect();
+    let mut changed = hypotheses.clone();
+    changed[7] = "no boats";
+    let metrics: [Box<dyn Compare>; 4] = [
+        Box::new(Bleu::new(BleuOptions::default()).unwrap()),
+        Box::new(Chrf::new(ChrfOptions::default()).unwrap()),
+        Box::new(Ter::new(TerOptions::default())),
+        Box::new(Rouge::new(RougeOptions::default()).unwrap()),
+    ];
+    for metric in &metrics {
+        let [a, b] = [&hypotheses, &changed].map(|texts| rows(metric.as_ref(), texts, &references).concat());
+        let metric: &dyn Metric = metric.as_ref();
+        let [a, b] = [&a, &b].map(|rows| Counted { metric, rows });
+        let least = 1.0 / 201.0;
+        let same = bootstrap(&[a, a], 200, 1);
+        // sacreBLEU gives the least p-value too: it counts what is above the observed difference, and nothing is above 0
+        assert_eq!(bootstrap_p_value(metric, &same[0][0], &same[1][0], 0.0), least, "{}", metric.name());
+        assert!(randomisation(&a, &a, 200, 1).iter().all(|p| *p == least), "{}", metric.name());
+        if metric.name() == "ROUGE" {
+            // the mean changes by the same amount whichever way the coins fall, but for the last bits of the sums
+            assert!(randomisation(&a, &b, 200, 1).iter().all(|p| *p == least), "{}", metric.name());
+        }
+    }
+}

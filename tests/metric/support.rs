@@ -66,8 +66,10 @@ pub fn check(case: &Value, metric: &dyn Compare, sentence: &dyn Compare, segment
     let references: Vec<Vec<&str>> = segments.iter().map(|s| s.references[..refs].iter().map(String::as_str).collect()).collect();
     let rows = rows(metric, &hypotheses, &references);
     let mut wrong = Vec::new();
+    let mut worst = 0.0_f64;
     let mut compare = |what: String, got: f64, expected: &Value| {
         let expected = expected.as_f64().expect("a number");
+        worst = worst.max((got - expected).abs());
         if (got - expected).abs() > tolerance || got.is_nan() {
             wrong.push(format!("{what}: {got} instead of {expected}"));
         }
@@ -92,6 +94,7 @@ pub fn check(case: &Value, metric: &dyn Compare, sentence: &dyn Compare, segment
         wrong[..wrong.len().min(5)].join("\n")
     );
 
+    println!("{} {} with {refs} references: within {worst:.1e}", metric.name(), case["options"]);
     let signature: String = metric.signature(0).iter().map(|(name, value)| format!("|{name}:{value}")).collect();
     let line = format!("{}|nrefs:{refs}{signature}|version:2.6.0 = {:.4} {}", metric.name(), corpus.value, corpus.verbose);
     assert_eq!(line.trim_end(), case["line"].as_str().unwrap());

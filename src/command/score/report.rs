@@ -1,7 +1,7 @@
 //! A report in the formats of the command line.
 
 use super::args::OutputFormat;
-use super::evaluate::{Column, Outcome, Results, Test};
+use super::evaluate::{Column, Outcome, Paired, Results, Test};
 use super::records::{csv, json_values};
 use crate::metric::signature::line;
 use crate::report::{Table, fixed};
@@ -107,11 +107,17 @@ fn table(results: &Results, style: &Style) -> Table {
                 number(outcome.interval.map(|i| i.mean)),
                 outcome.interval.map_or(String::new(), |i| format!("± {}", fixed(i.half_width, digits))),
                 outcome.paired.map_or(String::new(), |p| format!("{:+.digits$}", p.difference)),
-                outcome.paired.map_or(String::new(), |p| format!("{}{}", fixed(p.p_value, 4), if p.p_value < 0.05 { " *" } else { "" })),
+                outcome.paired.map_or(String::new(), |p| format!("{}{}", fixed(p.p_value, 4), star(p))),
             ]));
         }
     }
     table
+}
+
+/// The mark of a difference that chance hardly gives. No difference has none, though its p-value is the least there is: that
+/// counts what exceeds it.
+fn star(paired: Paired) -> &'static str {
+    if paired.p_value < 0.05 && paired.difference != 0.0 { " *" } else { "" }
 }
 
 /// A metric that counts errors points down: lower is better.
