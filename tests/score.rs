@@ -150,6 +150,79 @@ fn many_scores_of_many_systems() {
     }
 }
 
+/// The flags that stand for the options of sacreBLEU's classes; `None` where the command line has none.
+fn flags(metric: &str, options: &Value) -> Option<Vec<String>> {
+    let mut words = vec!["-m".to_owned(), metric.to_owned()];
+    for (name, value) in options.as_object().expect("options") {
+        let flag = match (metric, name.as_str()) {
+            (_, "max_ngram_order") => return None,
+            ("bleu", "smooth_method" | "smooth_value" | "tokenize" | "lowercase" | "effective_order") => format!("--{name}"),
+            _ => format!("--{metric}-{name}"),
+        };
+        match value {
+            Value::Bool(false) | Value::Null => {}
+            Value::Bool(true) => words.push(flag.replace('_', "-")),
+            Value::String(text) => words.extend([flag.replace('_', "-"), text.clone()]),
+            number => words.extend([flag.replace('_', "-"), number.to_string()]),
+        }
+    }
+    Some(words)
+}
+
+/// Every option reaches its metric: the stored scores of all segments, through the command line.
+#[test]
+fn every_option_of_every_metric() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/text");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a fixture");
+    let segments: Vec<Value> = read("segments.jsonl").lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let corpus = |refs: u64| -> String {
+        let record = |s: &Value| {
+            let references: Vec<&Value> = s["references"].as_array().expect("a list").iter().take(refs as usize).collect();
+            serde_json::json!({"hypothesis": s["hypothesis"], "references": references}).to_string() + "\n"
+        };
+        segments.iter().map(record).collect()
+    };
+    let corpora = [1, 2, 3].map(corpus);
+    let value = |refs: &Value, words: &[String]| -> f64 {
+        let refs = refs.as_u64().expect("a number") as usize;
+        let words: Vec<&str> = ["-i", "all.jsonl", "--ref-column", "references", "-q", "-f", "json"]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        json(&[("all.jsonl", corpora[refs - 1].as_bytes())], &words)["value"].as_f64().expect("a score")
+    };
+    let mut runs = 0;
+    for metric in ["bleu", "chrf", "ter"] {
+        for case in serde_json::from_str::<Vec<Value>>(&read(&format!("expected/{metric}.json"))).expect("JSON") {
+            let Some(words) = flags(metric, &case["options"]) else { continue };
+            let (got, want) = (value(&case["refs"], &words), case["corpus"].as_f64().expect("a score"));
+            assert!((got - want).abs() < 1e-9, "{words:?}: {got} and not {want}");
+            runs += 1;
+        }
+    }
+    assert_eq!(runs, 26 + 16 + 16);
+    for case in serde_json::from_str::<Vec<Value>>(&read("expected/rouge.json")).expect("JSON") {
+        let stem = (case["options"]["use_stemmer"] == true).then(|| "--use-stemmer".to_owned());
+        for (name, rows) in case["sentences"].as_object().expect("types") {
+            let f: Vec<f64> = rows.as_array().expect("rows").iter().map(|r| r[2].as_f64().expect("F")).collect();
+            let want = 100.0 * f.iter().sum::<f64>() / f.len() as f64;
+            let words: Vec<String> = ["-m".to_owned(), name.clone()].into_iter().chain(stem.clone()).collect();
+            let got = value(&case["refs"], &words);
+            assert!((got - want).abs() < 1e-10, "{words:?}: {got} and not {want}");
+        }
+    }
+    let plus = value(&1.into(), &["-m".into(), "chrf++".into()]);
+    assert_eq!(plus, value(&1.into(), &["-m", "chrf", "--chrf-word-order", "2"].map(String::from)));
+    let rouge =
+        |extra: &[&str]| value(&3.into(), &[&["-m", "rougeLsum"], extra].concat().iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+    let plain = rouge(&[]);
+    for option in [&["--unicode"][..], &["--rouge-references", "average"], &["--split-summaries"]] {
+        assert_ne!(rouge(option), plain, "{option:?}");
+    }
+    let punkt = format!("--split-summaries={}", root.join("punkt").display());
+    assert_ne!(rouge(&[&punkt]), rouge(&["--split-summaries"]));
+}
+
 #[test]
 fn json_has_sacrebleus_keys_first() {
     let got = json(FILES, &["a.txt", "b.txt", "-i", "hyp.txt", "-m", "bleu", "-f", "json", "--confidence"]);

@@ -39,8 +39,9 @@ impl StrabelBleu {
         let (correct, total) = sums[2..].split_at(self.orders());
         let penalty = if c == 0.0 { 0.0 } else { (-(r / c - 1.0).max(0.0)).exp() }; // eq. 8
         let p: Vec<f64> = correct.iter().zip(total).map(|(&hits, &n)| if n == 0.0 { 0.0 } else { hits / n }).collect(); // eq. 7
-        let used = || self.weights.iter().zip(&p).filter(|(w, _)| **w > 0.0);
-        let score = if used().any(|(_, &p)| p == 0.0) { 0.0 } else { penalty * used().map(|(w, p)| w * p.ln()).sum::<f64>().exp() }; // eq. 11
+        let used = self.weights.iter().zip(&p).filter(|(w, _)| **w > 0.0);
+        // an order without a match has ln 0 = −∞ and makes the score 0
+        let score = penalty * used.map(|(w, p)| w * p.ln()).sum::<f64>().exp(); // eq. 11
         (score, penalty, p)
     }
 }
