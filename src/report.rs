@@ -51,7 +51,9 @@ impl Table {
 
     /// For a document: a markdown table.
     pub fn markdown(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |\n", cells.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
+        let line = |cells: &[String]| {
+            format!("| {} |\n", cells.iter().map(|c| c.replace('|', "\\|").replace(['\n', '\r'], " ")).collect::<Vec<_>>().join(" | "))
+        };
         let rule: Vec<&str> = (0..self.header.len()).map(|c| if self.right.contains(&c) { "--:" } else { "---" }).collect();
         let mut out = line(&self.header) + &format!("|{}|\n", rule.join("|"));
         self.rows.iter().for_each(|r| out += &line(r));

@@ -1,7 +1,7 @@
 //! Perplexities against transformers and lm-evaluation-harness (fixtures/text/expected/perplexity.json, made by fixtures/text/perplexity.py).
 
 use effattn::checkpoint::{Checkpoint, Options as Load};
-use effattn::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, score_pair, score_text, words};
+use effattn::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, Unit, score_pair, score_text, words};
 use effattn::metric::{Metric, Score, sums};
 use effattn::model::Source;
 use serde::Deserialize;
@@ -111,7 +111,7 @@ fn begin(first: Option<u32>) -> Begin {
 
 /// The perplexity of documents by what `condition` says, or nothing where no token was predicted.
 fn perplexity(condition: Condition, hf_weighting: bool, documents: &[(&Losses, &str)]) -> Option<Score> {
-    let metric = Ppl::new("m".into(), condition, hf_weighting).expect("they go together");
+    let metric = Ppl::new("m".into(), condition, Unit::Segment, hf_weighting).expect("they go together");
     let rows: Vec<f64> = documents.iter().flat_map(|(losses, text)| metric.row(losses, text)).collect();
     metric.check(&rows).ok()?;
     Some(metric.score(0, &sums(&rows, metric.width()), documents.len()))

@@ -312,7 +312,38 @@ fn what_cannot_go_together() {
             &["--sentence-level", "--confidence"],
             "`--sentence-level` scores segments one by one, nothing can be resampled\nhint: leave out one of them",
         ),
-        (&["--weights", "0.5,0.5"], "`--weights` belongs to `--definition strabel`\nhint: leave it out, or add the definition"),
+        (
+            &["-m", "bleu", "--weights", "0.5,0.5"],
+            "`--weights` belongs to bleu with `--definition strabel`, which nobody asked for\n\
+             hint: leave it out, or name the metric with `-m`; asked for: bleu",
+        ),
+        (
+            &["-m", "chrf,rouge1", "--lowercase"],
+            "`--lowercase` belongs to bleu, which nobody asked for\n\
+             hint: leave it out, or name the metric with `-m`; asked for: chrf,rouge1",
+        ),
+        (
+            &["-m", "rouge1,rougeL", "--split-summaries"],
+            "`--split-summaries` belongs to rougeLsum, which nobody asked for\n\
+             hint: leave it out, or name the metric with `-m`; asked for: rouge1,rougeL",
+        ),
+        (
+            &["--stride", "7"],
+            "`--stride` belongs to ppl, which nobody asked for\n\
+             hint: leave it out, or name the metric with `-m`; asked for: bleu,rouge1,rouge2,rougeL,rougeLsum",
+        ),
+        (&["--smooth-value", "-1"], "`--smooth-method exp` takes no value\nhint: leave out `--smooth-value`, or smooth by floor or add-k"),
+        (&["-b", "-f", "json"], "`--score-only` prints text\nhint: leave out `-f` or `-b`"),
+        (&["--confidence-n", "50"], "`--confidence-n` belongs to `--confidence`\nhint: add it, or leave both out"),
+        (
+            &["other.txt", "--confidence", "--confidence-n", "50"],
+            "the intervals of several systems are those of the paired bootstrap\nhint: set its resamples with `--paired-bs-n`",
+        ),
+        (
+            &["other.txt", "--sentence-level"],
+            "lines of text do not say which system a segment is of\nhint: add `-f csv`, `-f jsonl`, `-f json` or `-f markdown`",
+        ),
+        (&["-m", "ppl"], "perplexity needs no references\nhint: leave out `a.txt`, or name it with `-i`"),
         (
             &["-m", "ter", "--definition", "strabel"],
             "`--definition strabel` knows no `ter`\nhint: it defines bleu and rouge1 … rouge9: name them with `-m`",
@@ -320,6 +351,14 @@ fn what_cannot_go_together() {
     ] {
         refuses(FILES, &[&["a.txt", "-i", "hyp.txt"], words].concat(), 2, &format!("error: {error}\n"));
     }
+    let left: Vec<(&str, &[u8])> =
+        FILES.iter().copied().chain([("o.jsonl.partial", &b"{}\n"[..]), ("o.jsonl.partial.settings", b"{}")]).collect();
+    refuses(
+        &left,
+        &["a.txt", "-i", "hyp.txt", "-o", "o.jsonl"],
+        1,
+        "error: `o.jsonl.partial` is left from an interrupted run\nhint: go on with `--resume`, or remove it to start again\n",
+    );
     let one: &[(&str, &[u8])] = &[("h.txt", b"a\n"), ("r.txt", b"a\n")];
     let message = "error: one segment cannot be resampled\nhint: leave out the intervals and tests, or give more segments\n";
     refuses(one, &["r.txt", "-i", "h.txt", "--confidence"], 1, message);
@@ -358,6 +397,33 @@ fn strabels_definitions_say_where_they_depart() {
     assert!(told.contains("refs:sum") && told.contains("equation 6"), "{told}");
     let got = json(FILES, &["a.txt", "-i", "hyp.txt", "-m", "rouge1", "--definition", "strabel", "-f", "json"]);
     assert!(got["departures"].as_array().is_some_and(|d| d.len() == 6) && got["score"].as_f64().is_some_and(|s| s < 1.0));
+}
+
+/// Records of texts for a model: columns have the names of references, several files are several systems, and a resample without a single
+/// token is left out.
+#[test]
+fn texts_for_a_model() {
+    let gpt2 = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gpt2-text");
+    let gpt2 = ["-m", "ppl", "--model", gpt2.to_str().expect("a plain name")];
+    let records = |texts: &[&str]| texts.iter().map(|t| serde_json::json!({"text": t}).to_string() + "\n").collect::<String>();
+    let (a, b) = (records(&["", "", "", "the harbour"]), records(&["", "", "", "a gauge at night"]));
+    let files: &[(&str, &[u8])] = &[("a.jsonl", a.as_bytes()), ("b.jsonl", b.as_bytes())];
+    let got = json(files, &[&gpt2[..], &["a.jsonl", "b.jsonl", "--paired-bs", "-f", "json"]].concat());
+    let other = &got[1]["PPL"];
+    // every sample with a token has the score itself: nothing varies, and a zero gap is no more than the observed one
+    let number = |key: &str| other[key].as_f64().expect("a number");
+    assert!((number("mean") - number("score")).abs() < 1e-9 && number("ci") < 1e-9, "{other}");
+    assert!(other["p_value"].as_f64().is_some_and(|p| p > 0.0) && other["quantiles"]["low"].is_number(), "{other}");
+    let one = json(files, &[&gpt2[..], &["a.jsonl", "-f", "json"]].concat());
+    assert!(one["signature"].as_str().is_some_and(|s| s.contains("|unit:segment|") && !s.contains("nrefs")), "{one}");
+    let random = json(files, &[&gpt2[..], &["a.jsonl", "-f", "json", "--random-weights", "--seed", "5"]].concat());
+    assert_eq!(random["model"], "gpt2-text[random 5]");
+    refuses(
+        files,
+        &[&gpt2[..], &["a.jsonl", "--ref-column", "body"]].concat(),
+        1,
+        "error: `a.jsonl:1`: no column `body`\nhint: name the text's column with `--ref-column`; there is `text`\n",
+    );
 }
 
 /// The perplexity that transformers gives: see `tests/perplexity.rs` for all of them.

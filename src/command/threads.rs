@@ -5,6 +5,10 @@ use crate::error::{Error, Result};
 /// Sets the number of threads once for the whole program; none: the physical cores.
 pub fn limit(threads: Option<usize>) -> Result<()> {
     let n = threads.unwrap_or_else(physical_cores);
+    let most = std::thread::available_parallelism().map_or(1, usize::from).max(64) * 4;
+    if n > most {
+        return Err(Error::usage(format!("{n} threads are too many for this machine")).hint(format!("ask for {most} at most")));
+    }
     rayon::ThreadPoolBuilder::new()
         .num_threads(n)
         .build_global()

@@ -38,6 +38,10 @@ pub trait Metric: Send + Sync {
     fn score(&self, which: usize, sums: &[f64], segments: usize) -> Score;
     /// Which public tool's number score `which` equals, with the call that gives it, and which known tools give another.
     fn explain(&self, which: usize) -> String;
+    /// Whether it compares with references, so that their number belongs to the signature.
+    fn has_references(&self) -> bool {
+        true
+    }
     /// What is to be known of intervals beside the score, where the reference has other ones.
     fn on_intervals(&self) -> Option<&'static str> {
         None

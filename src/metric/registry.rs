@@ -68,7 +68,13 @@ pub fn select(names: &[String], options: &Options) -> Result<Selection> {
     let mut columns = vec![None; found.len()];
     for (e, entry) in REGISTRY.iter().enumerate() {
         let own: Vec<&str> = found.iter().filter(|f| f.0 == e).map(|f| f.1).collect();
-        let Some(build) = entry.build.filter(|_| !own.is_empty()) else { continue };
+        if own.is_empty() {
+            continue;
+        }
+        let Some(build) = entry.build else {
+            undefined(own[0], options)?;
+            continue;
+        };
         metrics.push(build(&own, options)?);
         place.push((e, metrics.len() - 1));
     }
@@ -76,6 +82,10 @@ pub fn select(names: &[String], options: &Options) -> Result<Selection> {
         let metric = place.iter().find(|p| p.0 == *e).map_or(metrics.len(), |p| p.1);
         let before = found.iter().filter(|f| f.0 == *e).position(|f| f.1 == *name);
         *column = Some((metric, before.unwrap_or(0)));
+    }
+    let titles: Vec<String> = metrics.iter().flat_map(|m| m.titles()).collect();
+    if let Some((_, title)) = titles.iter().enumerate().find(|(i, title)| titles[..*i].contains(title)) {
+        return Err(Error::usage(format!("two of the metrics are `{title}`")).hint("leave out one of them"));
     }
     Ok(Selection { metrics, columns: columns.into_iter().flatten().collect() })
 }
@@ -163,6 +173,9 @@ mod tests {
         let strabel = || Options { strabel: Some(None), ..Options::default() };
         assert_eq!(error(&["ter"], strabel()).as_deref(), Some("`--definition strabel` knows no `ter`"));
         assert_eq!(error(&["rougeL"], strabel()).as_deref(), Some("`--definition strabel` knows no `rougeL`"));
+        assert_eq!(error(&["ppl"], strabel()).as_deref(), Some("`--definition strabel` knows no `ppl`"));
         assert_eq!(error(&["bleu", "rouge2"], strabel()), None);
+        let twice = Options { chrf: ChrfOptions { word_order: 2, ..ChrfOptions::default() }, ..Options::default() };
+        assert_eq!(error(&["chrf", "chrf++"], twice).as_deref(), Some("two of the metrics are `chrF2++`"));
     }
 }

@@ -32,6 +32,7 @@ pub fn signature(metric: &dyn Metric, which: usize, setting: &Setting) -> Vec<(&
     let mut pairs = Vec::new();
     match setting.references {
         References::None => {}
+        _ if !metric.has_references() => {}
         References::Each(n) => pairs.push(("nrefs", n.to_string())),
         References::Varying => pairs.push(("nrefs", "var".to_owned())),
     }

@@ -18,6 +18,11 @@ pub fn reason(e: &std::io::Error) -> String {
     letters.next().map(|c| c.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// Whether a path is another name for standard output: written to through another handle, lines of two writers overwrite each other.
+pub fn is_stdout(path: &std::path::Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == std::path::Path::new(name))
+}
+
 /// Says something on standard error, in one piece. Nobody there to hear it is no reason to stop.
 pub fn say(line: impl std::fmt::Display) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());

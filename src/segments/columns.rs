@@ -5,12 +5,18 @@ use crate::document::{Columns, TEXT_COLUMNS, jsonl};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
+/// Columns of texts that a model is asked for: those of references, then those of documents.
+const SCORED_COLUMNS: [&str; 11] =
+    ["reference", "references", "summary", "target", "highlights", "abstract", "summaries", "document", "article", "text", "input"];
+
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Reference,
     Hypothesis,
     Source,
+    /// A text that a model is asked for, where there are no hypotheses.
+    Text,
 }
 
 impl Role {
@@ -26,6 +32,7 @@ impl Role {
                 &Columns { noun: "hypothesis", option: "--hyp-column", defaults: &["summary_text", "hypothesis", "prediction", "output"] }
             }
             Role::Source => &Columns { noun: "source", option: "--source-column", defaults: &TEXT_COLUMNS },
+            Role::Text => &Columns { noun: "text", option: "--ref-column", defaults: &SCORED_COLUMNS },
         }
     }
 }
@@ -50,7 +57,9 @@ impl<'a> Want<'a> {
         let present = || fields.keys().map(String::as_str);
         match fields.get(name) {
             Some(Value::String(text)) => column.push([text.as_str()]),
-            Some(Value::Array(list)) if self.role == Role::Reference => column.push(strings(name, list)?),
+            Some(Value::Array(list)) if self.role == Role::Reference || (self.role == Role::Text && list.len() == 1) => {
+                column.push(strings(name, list)?);
+            }
             Some(Value::Null) if self.role == Role::Hypothesis && fields.get("finish_reason").is_some_and(|r| r == "error") => {
                 return Err(failed(fields));
             }

@@ -51,6 +51,8 @@ pub struct Request {
     pub source: Option<String>,
     /// Whether references can be done without: they are then read only if a file or [`Options::ref_column`] names them.
     pub references_optional: bool,
+    /// Whether the systems are texts that a model is asked for: their column is [`Options::ref_column`].
+    pub texts_only: bool,
     /// Whether a file of plain text is one segment.
     pub whole_files: bool,
 }
@@ -103,7 +105,7 @@ impl Corpus {
             ids = ids.or(file.kind.ids());
             for (want, column) in input.wants.iter().zip(file.columns) {
                 match want.role {
-                    Role::Hypothesis => systems.push(System { name: input.name.to_owned(), texts: column.into_texts() }),
+                    Role::Hypothesis | Role::Text => systems.push(System { name: input.name.to_owned(), texts: column.into_texts() }),
                     Role::Reference => references.push(column),
                     Role::Source => sources = Some(column.into_texts()),
                 }

@@ -19,8 +19,10 @@ pub(super) fn inputs<'a>(request: &'a Request, options: &'a Options) -> Result<V
     let want = |role| Want { role, column: column(options, role) };
     let records = |input: &&mut Input| options.format.of(input.name) != Format::Text;
     let input = |name: &'a String, role| Input { name, wants: vec![want(role)] };
-    let mut inputs: Vec<Input> = request.systems.iter().map(|name| input(name, Role::Hypothesis)).collect();
-    if request.references.is_empty() && (!request.references_optional || options.ref_column.is_some()) {
+    let role = if request.texts_only { Role::Text } else { Role::Hypothesis };
+    let mut inputs: Vec<Input> = request.systems.iter().map(|name| input(name, role)).collect();
+    let named = options.ref_column.is_some() && !request.texts_only;
+    if request.references.is_empty() && (!request.references_optional || named) {
         inputs.first_mut().filter(records).ok_or_else(no_references)?.wants.push(want(Role::Reference));
     }
     inputs.extend(request.references.iter().map(|name| input(name, Role::Reference)));
@@ -38,7 +40,7 @@ pub(super) fn inputs<'a>(request: &'a Request, options: &'a Options) -> Result<V
 
 fn column(options: &Options, role: Role) -> Option<&str> {
     match role {
-        Role::Reference => options.ref_column.as_deref(),
+        Role::Reference | Role::Text => options.ref_column.as_deref(),
         Role::Hypothesis => options.hyp_column.as_deref(),
         Role::Source => options.source_column.as_deref(),
     }
@@ -63,7 +65,9 @@ fn no_references() -> Error {
 
 /// A column that is named has to be one of some file of records.
 fn check_columns(inputs: &[Input], options: &Options) -> Result<()> {
-    for role in [Role::Reference, Role::Hypothesis, Role::Source].into_iter().filter(|&r| column(options, r).is_some()) {
+    let texts_only = inputs.iter().any(|i| i.wants.iter().any(|w| w.role == Role::Text));
+    let reference = if texts_only { Role::Text } else { Role::Reference };
+    for role in [reference, Role::Hypothesis, Role::Source].into_iter().filter(|&r| column(options, r).is_some()) {
         let mut of_role = inputs.iter().filter(|i| i.wants.iter().any(|w| w.role == role)).peekable();
         let columns = role.columns();
         let why = match of_role.peek() {

@@ -147,7 +147,7 @@ impl DecodeArgs {
 
     /// The output file, if it is not standard output.
     pub fn path(&self) -> Option<&Path> {
-        self.output.output.as_deref().filter(|p| *p != Path::new("-"))
+        self.output.output.as_deref().filter(|p| !crate::output::is_stdout(p))
     }
 
     /// Whether records are written rather than text.

@@ -1,6 +1,7 @@
 //! The arguments of `effattn score`, and which of them exclude each other.
 
-use super::options::{BleuArgs, Bos, ChrfArgs, PerplexityArgs, RougeArgs, TerArgs};
+use super::options::{BleuArgs, ChrfArgs, PerplexityArgs, RougeArgs, TerArgs};
+use super::unused;
 use crate::cli::at_least_one;
 use crate::document::Format;
 use crate::error::{Error, Result};
@@ -31,9 +32,10 @@ pub struct ScoreArgs {
     /// Hypotheses, one file a system, the baseline first; `-` or nothing for standard input
     #[arg(short, long, value_name = "FILE", num_args = 1..)]
     pub input: Vec<String>,
-    /// Metrics separated by commas: bleu, chrf, chrf++, ter, rouge1 … rouge9, rougeL, rougeLsum, ppl
-    #[arg(short, long, value_name = "NAMES", value_delimiter = ',', default_value = "bleu,rouge1,rouge2,rougeL,rougeLsum")]
-    pub metrics: Vec<String>,
+    /// Metrics separated by commas: bleu, chrf, chrf++, ter, rouge1 … rouge9, rougeL, rougeLsum, ppl [default:
+    /// bleu,rouge1,rouge2,rougeL,rougeLsum]
+    #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
+    pub metrics: Option<Vec<String>>,
     /// Whose definitions of BLEU and ROUGE-n
     #[arg(long, value_name = "WHOSE", default_value = "standard")]
     pub definition: Definition,
@@ -128,12 +130,12 @@ pub enum OutputFormat {
 #[command(next_help_heading = "Significance")]
 #[allow(missing_docs, reason = "the fields' documentation is the help text")]
 pub struct SignificanceArgs {
-    /// Bootstrap a 95 % interval (several systems have theirs anyway)
+    /// Bootstrap a 95 % interval (the paired bootstrap of several systems has its own)
     #[arg(long)]
     pub confidence: bool,
-    /// Resamples of the interval
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
-    pub confidence_n: usize,
+    /// Resamples of the interval [default: 1000]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub confidence_n: Option<usize>,
     /// Test each system against the first by the paired bootstrap: what several systems get unless asked otherwise
     #[arg(long, conflicts_with = "paired_ar")]
     pub paired_bs: bool,
@@ -152,41 +154,70 @@ impl ScoreArgs {
     /// Refuses what cannot go together, before anything is read.
     pub fn check(&self) -> Result<()> {
         let refuse = |message: &str, hint: &str| Err(Error::usage(message).hint(hint));
-        let (test, systems) = (&self.significance, self.input.len());
+        let (test, output, systems) = (&self.significance, &self.output, self.systems().len());
         let paired = test.paired_bs || test.paired_ar;
+        let scores_only = output.score_only && output.format != OutputFormat::Text;
         match () {
             () if paired && systems < 2 => refuse("paired tests need several systems", "name them with `-i A B`, the baseline first"),
             () if self.sentence_level && (paired || test.confidence) => {
                 refuse("`--sentence-level` scores segments one by one, nothing can be resampled", "leave out one of them")
             }
-            () if test.confidence && test.confidence_n < 2 => {
-                refuse("an interval needs at least 2 resamples", "give `--confidence-n 1000`")
+            () if self.sentence_level && systems > 1 && output.format == OutputFormat::Text => {
+                refuse("lines of text do not say which system a segment is of", "add `-f csv`, `-f jsonl`, `-f json` or `-f markdown`")
             }
-            () if self.bleu.weights.is_some() && self.definition == Definition::Standard => {
-                refuse("`--weights` belongs to `--definition strabel`", "leave it out, or add the definition")
+            () if test.confidence_n == Some(1) => refuse("an interval needs at least 2 resamples", "give `--confidence-n 1000`"),
+            () if test.confidence_n.is_some() && !test.confidence => {
+                refuse("`--confidence-n` belongs to `--confidence`", "add it, or leave both out")
             }
-            () if self.perplexity.hf_weighting && self.perplexity.rolling => {
-                refuse("`--hf-weighting` and `--rolling` are rules of different tools", "leave out one of them")
+            () if test.confidence_n.is_some() && systems > 1 && !test.paired_ar => {
+                refuse("the intervals of several systems are those of the paired bootstrap", "set its resamples with `--paired-bs-n`")
             }
-            () if self.perplexity.hf_weighting && self.perplexity.bos == Bos::First => {
-                refuse("`--hf-weighting` predicts no first token", "add `--bos none`")
+            () if scores_only => refuse("`--score-only` prints text", "leave out `-f` or `-b`"),
+            () if output.explain && (output.score_only || self.sentence_level || output.format == OutputFormat::Csv) => {
+                refuse("`--explain` has no room in this output", "leave it out, or print text, Markdown or JSON of whole systems")
             }
-            () => Ok(()),
+            () if self.perplexes() && !self.compares() && !self.input.is_empty() && !self.references.is_empty() => {
+                refuse("perplexity needs no references", &format!("leave out `{}`, or name it with `-i`", self.references[0]))
+            }
+            () => unused::check(self),
         }
     }
 
-    /// The output file, if it is not standard output.
-    pub fn path(&self) -> Option<&Path> {
-        self.output.output.as_deref().filter(|p| *p != Path::new("-"))
+    /// The names of the metrics.
+    pub fn names(&self) -> Vec<String> {
+        let usual: &[&str] = match self.definition {
+            Definition::Standard => &["bleu", "rouge1", "rouge2", "rougeL", "rougeLsum"],
+            Definition::Strabel => &["bleu", "rouge1", "rouge2"],
+        };
+        self.metrics.clone().unwrap_or_else(|| usual.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    /// The files of texts that are scored: perplexity alone takes the references when there is nothing else.
+    pub fn systems(&self) -> &[String] {
+        if self.input.is_empty() && !self.compares() { &self.references } else { &self.input }
+    }
+
+    /// Whether a plain file is one text for a model that reads raw text.
+    pub fn whole_files(&self) -> bool {
+        !self.compares() && !self.sentence_level
     }
 
     /// Whether something is asked that compares texts.
     pub fn compares(&self) -> bool {
-        self.metrics.iter().any(|m| m != "ppl")
+        self.names().iter().any(|m| !is_ppl(m))
     }
 
     /// Whether perplexity is asked.
     pub fn perplexes(&self) -> bool {
-        self.metrics.iter().any(|m| m == "ppl")
+        self.names().iter().any(|m| is_ppl(m))
     }
+
+    /// The output file, if it is not standard output.
+    pub fn path(&self) -> Option<&Path> {
+        self.output.output.as_deref().filter(|p| !crate::output::is_stdout(p))
+    }
+}
+
+fn is_ppl(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("ppl")
 }

@@ -2,7 +2,8 @@
 
 use super::args::ScoreArgs;
 use crate::error::{Error, Result};
-use crate::metric::resample::{self, Counted, Interval, bootstrap, interval};
+use crate::metric::resample::numpy::Generator;
+use crate::metric::resample::{self, Counted, Interval, Mean, bootstrap, interval};
 use crate::metric::signature::{References, Setting, signature};
 use crate::metric::{Metric, Score, sums};
 use crate::output::say;
@@ -73,10 +74,11 @@ impl Test {
     /// What the arguments ask for.
     pub fn asked(args: &ScoreArgs, systems: usize, segments: usize) -> Result<Self> {
         let s = &args.significance;
+        let samples = s.confidence_n.unwrap_or(1000);
         let test = match () {
-            () if s.paired_ar => Test::Randomisation(s.paired_ar_n, s.confidence.then_some(s.confidence_n)),
+            () if s.paired_ar => Test::Randomisation(s.paired_ar_n, s.confidence.then_some(samples)),
             () if systems > 1 => Test::PairedBootstrap(s.paired_bs_n),
-            () if s.confidence => Test::Interval(s.confidence_n),
+            () if s.confidence => Test::Interval(samples),
             () => Test::None,
         };
         if segments > 1 || test == Test::None {
@@ -119,14 +121,15 @@ pub fn evaluate<'m>(counts: &Counts<'m>, test: Test, seed: u64) -> Results<'m> {
     let setting = Setting { references: counts.references, bootstrap: test.samples(), randomisation: test.trials(), seed };
     let columns: Vec<Column> = counts.columns.iter().map(|&(m, which)| column(counts.metrics[m], which, &setting)).collect();
     let counted: Vec<Vec<Counted>> = counts.systems.iter().map(|(_, rows)| counted(&counts.metrics, rows)).collect();
-    let resampled = test.samples().map(|n| Resampled { scores: bootstrap(&counted.concat(), n, seed), metrics: counts.metrics.len() });
+    let resampled = test.samples().map(|n| Resampled { scores: resample_all(&counted, test, n, seed), metrics: counts.metrics.len() });
+    let mean = if counts.systems.len() > 1 { Mean::Numpy } else { Mean::Exact };
     let mut systems: Vec<System> = Vec::new();
     for (s, (name, _)) in counts.systems.iter().enumerate() {
         let mut outcomes: Vec<Outcome> = Vec::new();
         for &(m, which) in &counts.columns {
             let entry = &counted[s][m];
             let score = entry.metric.score(which, &sums(entry.rows, entry.metric.width()), entry.segments());
-            let interval = resampled.as_ref().map(|r| interval(entry.metric, r.of(s, m, which)));
+            let interval = resampled.as_ref().and_then(|r| interval(entry.metric, r.of(s, m, which), mean));
             outcomes.push(Outcome { score, interval, paired: None });
         }
         if let Some(baseline) = systems.first() {
@@ -152,6 +155,19 @@ pub fn column<'m>(metric: &'m dyn Metric, which: usize, setting: &Setting) -> Co
 
 fn counted<'a>(metrics: &[&'a dyn Metric], rows: &'a [Vec<f64>]) -> Vec<Counted<'a>> {
     metrics.iter().zip(rows).map(|(&metric, rows)| Counted { metric, rows }).collect()
+}
+
+/// Draws for every system alike. Beside approximate randomisation sacreBLEU draws for all but the baseline with what its generator has left
+/// after the coins.
+fn resample_all(counted: &[Vec<Counted>], test: Test, samples: usize, seed: u64) -> Vec<Vec<Vec<f64>>> {
+    let (Test::Randomisation(trials, _), [baseline, others @ ..]) = (test, counted) else {
+        return bootstrap(&counted.concat(), samples, Generator::new(seed));
+    };
+    let segments = baseline.first().map_or(0, Counted::segments);
+    let mut scores = bootstrap(baseline, samples, Generator::new(seed));
+    let after = Generator::after_coins(seed, trials as u64 * segments as u64);
+    scores.extend(bootstrap(&others.concat(), samples, after));
+    scores
 }
 
 /// Resampled scores of all systems by all metrics.
@@ -181,17 +197,19 @@ fn randomised(baseline: &[Counted], system: &[Counted], columns: &[(usize, usize
 }
 
 /// The seed: given, sacreBLEU's variable, or sacreBLEU's default.
-pub fn seed(args: &ScoreArgs) -> Result<u64> {
+pub fn seed(args: &ScoreArgs, quiet: bool) -> Result<u64> {
     let Some(text) = args.seed.is_none().then(|| std::env::var("SACREBLEU_SEED").ok()).flatten() else {
         return Ok(args.seed.unwrap_or(12345));
     };
     if text.eq_ignore_ascii_case("none") {
         // 32 bits, so that the signature shows a number one can type
         let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) >> 32;
-        say(format_args!("seed {drawn}, drawn because SACREBLEU_SEED is `{text}`"));
+        if !quiet {
+            say(format_args!("seed {drawn}, drawn because SACREBLEU_SEED is `{text}`"));
+        }
         return Ok(drawn);
     }
-    text.parse().map_err(|_| {
+    text.trim().parse().map_err(|_| {
         Error::usage(format!("SACREBLEU_SEED is `{text}`, not a whole number")).hint("set a number or `none`, or give `--seed N`")
     })
 }

@@ -8,6 +8,7 @@ mod perplexity;
 mod records;
 mod report;
 mod sentence;
+mod unused;
 mod warn;
 
 pub use args::ScoreArgs;
@@ -28,10 +29,11 @@ use std::path::Path;
 /// Scores systems against references, or texts by a model.
 pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     args.check()?;
-    let seed = seed(args)?;
-    let selection = select(&args.metrics, &metrics::options(args)?)?;
+    let drawn = args.perplexity.random_weights || args.significance.confidence || args.systems().len() > 1;
+    let seed = if drawn { seed(args, common.quiet)? } else { 0 };
+    let selection = select(&args.names(), &metrics::options(args)?)?;
     if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
-        crate::output::check(path, true)?;
+        crate::output::check(path, false)?;
     }
     let model = args.perplexes().then(|| perplexity::Scorer::open(args, seed)).transpose()?;
     let corpus = load(args, model.as_ref())?;
@@ -91,27 +93,32 @@ fn references(args: &ScoreArgs, corpus: &Corpus) -> References {
     }
 }
 
-/// Reads the texts. Perplexity alone takes the references for texts when there is nothing else.
+/// Reads the texts.
 fn load(args: &ScoreArgs, model: Option<&perplexity::Scorer>) -> Result<Corpus> {
-    let perplexity = &args.perplexity;
-    let texts_only = !args.compares() && args.input.is_empty() && !args.references.is_empty();
-    let (references, systems) =
-        if texts_only { (Vec::new(), args.references.clone()) } else { (args.references.clone(), args.input.clone()) };
+    let texts_only = args.input.is_empty() && !args.compares();
+    let references = if texts_only { Vec::new() } else { args.references.clone() };
+    let mut systems = args.systems().to_vec();
     if let Some(name) = references.iter().chain(&systems).find(|name| is_name(name) && !Path::new(name).exists()) {
         return Err(Error::usage(format!("`{name}` is a metric, not a file")).hint(format!("separate metrics by commas: `-m …,{name}`")));
     }
-    let hyp_column =
-        if texts_only { args.columns.ref_column.clone().or(args.columns.hyp_column.clone()) } else { args.columns.hyp_column.clone() };
+    if systems.is_empty() {
+        systems.push("-".to_owned());
+    }
     let request = Request {
         references,
-        systems: if systems.is_empty() { vec!["-".to_owned()] } else { systems },
-        source: perplexity.source.clone(),
+        systems,
+        source: args.perplexity.source.clone(),
         references_optional: !args.compares(),
-        whole_files: !args.compares() && !args.sentence_level && model.is_some_and(|m| !m.needs_source()),
+        texts_only,
+        whole_files: args.whole_files() && model.is_some_and(|m| !m.needs_source()),
     };
-    let ref_column = if texts_only { None } else { args.columns.ref_column.clone() };
-    let source_column = perplexity.source_column.clone();
-    segments::load(&request, &segments::Options { format: args.columns.input_format, ref_column, hyp_column, source_column })
+    let options = segments::Options {
+        format: args.columns.input_format,
+        ref_column: args.columns.ref_column.clone(),
+        hyp_column: args.columns.hyp_column.clone(),
+        source_column: args.perplexity.source_column.clone(),
+    };
+    segments::load(&request, &options)
 }
 
 /// On standard output, or in a file that is complete or absent. Nobody there to read it is no error.

@@ -18,7 +18,7 @@ pub struct BleuArgs {
     #[arg(short, long, value_name = "NAME", default_value = "exp")]
     pub smooth_method: Smoothing,
     /// The value of floor [default: 0.1] and add-k [default: 1]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub smooth_value: Option<f64>,
     /// Ignore case
     #[arg(long)]
@@ -30,7 +30,7 @@ pub struct BleuArgs {
     #[arg(long)]
     pub force: bool,
     /// Weights of the orders 1, 2, … of BLEU by `--definition strabel`; they add up to 1 [default: 0.25,0.25,0.25,0.25]
-    #[arg(long, value_name = "W1,W2,…", value_delimiter = ',')]
+    #[arg(long, value_name = "W1,W2,…", value_delimiter = ',', allow_hyphen_values = true)]
     pub weights: Option<Vec<f64>>,
 }
 

@@ -4,9 +4,10 @@ use super::args::ScoreArgs;
 use super::options::Bos;
 use crate::checkpoint::Checkpoint;
 use crate::command::open;
+use crate::document::Format;
 use crate::error::{Error, Result};
 use crate::metric::Metric;
-use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, score_pair, score_text};
+use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, Unit, score_pair, score_text};
 use crate::model::Source;
 use crate::segments::{Corpus, Texts};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -55,7 +56,10 @@ impl Scorer {
         };
         let options = Options { policy, context: own.context, begin };
         let condition = if wants_source { Condition::Source } else { Condition::Before(options.plan(info)?, begin) };
-        let metric = Ppl::new(checkpoint.name.clone(), condition, own.hf_weighting)?;
+        let name = if own.random_weights { format!("{}[random {seed}]", checkpoint.name) } else { checkpoint.name.clone() };
+        let texts = args.systems().iter().all(|name| args.columns.input_format.of(name) == Format::Text);
+        let unit = if texts && !wants_source && args.whole_files() { Unit::File } else { Unit::Segment };
+        let metric = Ppl::new(name, condition, unit, own.hf_weighting)?;
         let tokenizer = whole(checkpoint.tokenizer.take(), &checkpoint.name)?;
         Ok(Self { checkpoint, tokenizer, options, metric })
     }

@@ -1,27 +1,38 @@
 //! What may be wrong with the texts, though they can be scored.
 
-use super::args::ScoreArgs;
+use super::args::{Definition, ScoreArgs};
+use crate::document::Format;
 use crate::metric::rouge::has_no_ascii_words;
+use crate::metric::tokenize::Tokenizer;
 use crate::output::say;
 use crate::segments::Corpus;
+use serde_json::{Map, Value};
 
 /// Segments that end in a tokenised full stop before sacreBLEU, and so this program, says something.
 const TOKENISED: usize = 100;
 
 /// Says it on standard error.
 pub fn of(args: &ScoreArgs, corpus: &Corpus) {
-    let asked = |prefix: &str| args.metrics.iter().any(|m| m.to_ascii_lowercase().starts_with(prefix));
+    let standard = args.definition == Definition::Standard;
+    let asked = |prefix: &str| args.names().iter().any(|m| m.to_ascii_lowercase().starts_with(prefix));
     for system in &corpus.systems {
+        let name = &system.name;
         let tokenised = || system.texts.iter().filter(|t| t.ends_with(" .")).take(TOKENISED).count() == TOKENISED;
-        if asked("bleu") && !args.bleu.force && tokenised() {
+        if asked("bleu") && standard && !args.bleu.force && args.bleu.tokenize != Tokenizer::None && tokenised() {
             say(format_args!(
-                "warning: `{}` has {TOKENISED} segments or more that end in ` .`: tokenised text is cut again and scores differently; \
-                 detokenise it, or say `--force` if it is as it should be",
-                system.name
+                "warning: `{name}` has {TOKENISED} segments or more that end in ` .`: tokenised text is cut again and scores differently; \
+                 detokenise it, or say `--force` if it is as it should be"
             ));
         }
+        let first = system.texts.get(0).trim();
+        if args.columns.input_format.of(name) == Format::Text
+            && first.starts_with('{')
+            && serde_json::from_str::<Map<String, Value>>(first).is_ok()
+        {
+            say(format_args!("warning: `{name}` is read as plain text, but looks like records: `--input-format jsonl` reads them"));
+        }
     }
-    if asked("rouge") && !args.rouge.unicode {
+    if asked("rouge") && standard && !args.rouge.unicode {
         wordless(corpus);
     }
 }

@@ -29,17 +29,27 @@ pub enum Condition {
 pub struct Ppl {
     model: String,
     condition: Condition,
+    unit: Unit,
     hf_weighting: bool,
 }
 
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A file.
+    File,
+    /// A line of text or a record.
+    Segment,
+}
+
 impl Ppl {
-    /// By the model of this name. `hf_weighting` gives windows the weights of transformers' loop, which knows sliding windows only.
-    pub fn new(model: String, condition: Condition, hf_weighting: bool) -> Result<Self> {
+    /// By the model of this name (with the seed of its weights where they are random). `hf_weighting` gives windows the weights of transformers' loop, which knows sliding windows only.
+    pub fn new(model: String, condition: Condition, unit: Unit, hf_weighting: bool) -> Result<Self> {
         if hf_weighting && !matches!(condition, Condition::Before(Plan::Sliding { .. }, Begin::None)) {
             return Err(Error::usage("the weights of transformers' loop belong to sliding windows with nothing before the text")
                 .hint("leave out `--hf-weighting`, or add `--bos none` and leave out `--rolling`"));
         }
-        Ok(Self { model, condition, hf_weighting })
+        Ok(Self { model, condition, unit, hf_weighting })
     }
 
     /// The statistics of a document.
@@ -101,6 +111,7 @@ impl Metric for Ppl {
                 put("bos", if begin == Begin::None { "none" } else { "first" }.into());
             }
         }
+        put("unit", if self.unit == Unit::File { "file" } else { "segment" }.into());
         put("norm", if self.hf_weighting { "hf-windows" } else { "token" }.into());
         put("dtype", "f32".into());
         pairs
@@ -118,6 +129,10 @@ impl Metric for Ppl {
         Arithmetic::Double
     }
 
+    fn has_references(&self) -> bool {
+        false
+    }
+
     fn is_error(&self) -> bool {
         true
     }
@@ -132,7 +147,8 @@ impl Metric for Ppl {
     fn score(&self, _: usize, sums: &[f64], _: usize) -> Score {
         let [nll, tokens, words, bytes] = [0, 1, 2, 3].map(|i| sums[i]);
         let (word, byte, bits) = ((nll / words).exp(), (nll / bytes).exp(), nll / bytes / LN_2);
-        let error = standard_error(sums);
+        // of the mean of tokens, which the other weights do not give
+        let error = standard_error(sums).filter(|_| !self.hf_weighting);
         let spread = error.map_or(String::new(), |e| format!("+/- {e:.5} "));
         let unscored = if sums[7] > 0.0 { format!(" unpredicted = {}", sums[7]) } else { String::new() };
         Score {

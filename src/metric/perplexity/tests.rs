@@ -188,7 +188,8 @@ fn losses_are_exact_in_f64() {
 }
 
 fn sliding_ppl(hf_weighting: bool) -> Ppl {
-    Ppl::new("m".into(), Condition::Before(Plan::Sliding { context: 8, stride: 4 }, Begin::None), hf_weighting).expect("they go together")
+    Ppl::new("m".into(), Condition::Before(Plan::Sliding { context: 8, stride: 4 }, Begin::None), Unit::File, hf_weighting)
+        .expect("they go together")
 }
 
 /// An empty line counts as a document of one word; nothing at all is an error.
@@ -230,6 +231,6 @@ fn weighted_sums_add_up_and_belong_to_sliding_windows() {
         Condition::Before(Plan::Rolling { context: 8 }, Begin::First(0)),
         Condition::Before(Plan::Sliding { context: 8, stride: 8 }, Begin::First(0)),
     ] {
-        assert!(Ppl::new("m".into(), condition, true).is_err());
+        assert!(Ppl::new("m".into(), condition, Unit::File, true).is_err());
     }
 }

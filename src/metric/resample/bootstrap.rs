@@ -10,13 +10,11 @@ const HELD: usize = 1 << 21;
 
 /// Scores of `samples` resamples of every entry of `counted`, all with the same draws: `[entry][score][sample]`.
 ///
-/// All entries have the same number of segments, at most 2³². The draws are those of
-/// `default_rng(seed).choice(segments, size=(samples, segments))`.
-pub fn bootstrap(counted: &[Counted], samples: usize, seed: u64) -> Vec<Vec<Vec<f64>>> {
+/// All entries have the same number of segments, at most 2³². The draws are those of `generator.choice(segments, size=(samples, segments))`.
+pub fn bootstrap(counted: &[Counted], samples: usize, mut generator: Generator) -> Vec<Vec<Vec<f64>>> {
     let segments = counted.first().map_or(0, Counted::segments);
     let rows: Vec<Rows> = counted.iter().map(Rows::new).collect();
     let mut scores: Vec<Vec<Vec<f64>>> = counted.iter().map(|c| vec![Vec::with_capacity(samples); c.titles()]).collect();
-    let mut generator = Generator::new(seed);
     let per_round = (HELD / segments.max(1)).clamp(1, samples.max(1));
     let mut draw = |samples: usize| -> Vec<u32> { (0..samples * segments).map(|_| generator.below(segments as u64) as u32).collect() };
     let mut left = samples;

@@ -43,13 +43,23 @@ pub struct Interval {
     pub quantiles: [f64; 3],
 }
 
+/// Whose mean of resampled scores: they differ in the last digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mean {
+    /// Python's `statistics.mean`, exact: sacreBLEU's for one system.
+    Exact,
+    /// numpy's: sacreBLEU's for several systems.
+    Numpy,
+}
+
 /// The 95 % interval of resampled scores: bounds as sacreBLEU takes them (positions ⌊n/40⌋ from either end of the sorted scores),
-/// and quantiles as numpy interpolates them. `scores` is not empty.
-pub fn interval(metric: &dyn Metric, scores: &[f64]) -> Interval {
-    let mut sorted = scores.to_vec();
+/// and quantiles as numpy interpolates them. Scores that are none, as the perplexity of nothing but empty texts, are left out; `None`
+/// if all are.
+pub fn interval(metric: &dyn Metric, scores: &[f64], mean: Mean) -> Option<Interval> {
+    let mut sorted: Vec<f64> = scores.iter().copied().filter(|x| !x.is_nan()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let n = sorted.len();
-    let (low, high) = (sorted[n / 40], sorted[n - 1 - n / 40]);
+    let (low, high) = (*sorted.get(n / 40)?, sorted[n - 1 - n / 40]);
     let quantile = |q: f64| {
         let at = q * (n - 1) as f64;
         let (i, part) = (at as usize, at.fract());
@@ -57,14 +67,43 @@ pub fn interval(metric: &dyn Metric, scores: &[f64]) -> Interval {
         // numpy's way round, so that the last digits agree
         if part >= 0.5 { b - (b - a) * (1.0 - part) } else { a + (b - a) * part }
     };
-    let (mean, half_width) = match metric.score_arithmetic() {
-        Arithmetic::Double => (sorted.iter().sum::<f64>() / n as f64, 0.5 * (high - low)),
-        Arithmetic::Single => {
-            let single: Vec<f32> = sorted.iter().map(|&x| x as f32).collect();
-            (f64::from(numpy::mean_f32(&single)), f64::from(0.5 * (high as f32 - low as f32)))
+    let (mean, half_width) = match (metric.score_arithmetic(), mean) {
+        (Arithmetic::Double, Mean::Exact) => (exact_sum(&sorted) / n as f64, 0.5 * (high - low)),
+        (Arithmetic::Double, Mean::Numpy) => (numpy::sum(&sorted) / n as f64, 0.5 * (high - low)),
+        (Arithmetic::Single, how) => {
+            let mean = match how {
+                Mean::Exact => (exact_sum(&sorted) / n as f64) as f32,
+                Mean::Numpy => numpy::sum(&single(&sorted)) / n as f32,
+            };
+            (f64::from(mean), f64::from(0.5 * (high as f32 - low as f32)))
         }
     };
-    Interval { mean, half_width, quantiles: [quantile(0.025), quantile(0.5), quantile(0.975)] }
+    Some(Interval { mean, half_width, quantiles: [quantile(0.025), quantile(0.5), quantile(0.975)] })
+}
+
+fn single(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|&x| x as f32).collect()
+}
+
+/// The sum without rounding but at the end (Shewchuk 1997): the parts that do not fit one number are kept apart.
+fn exact_sum(numbers: &[f64]) -> f64 {
+    let mut parts: Vec<f64> = Vec::new();
+    for &number in numbers {
+        let mut x = number;
+        let mut kept = 0;
+        for i in 0..parts.len() {
+            let (big, small) = if x.abs() < parts[i].abs() { (parts[i], x) } else { (x, parts[i]) };
+            x = big + small;
+            let lost = small - (x - big);
+            if lost != 0.0 {
+                parts[kept] = lost;
+                kept += 1;
+            }
+        }
+        parts.truncate(kept);
+        parts.push(x);
+    }
+    parts.iter().sum()
 }
 
 /// Rows in blocks of eight columns, padded with zeros: sums of a block stay in registers, and every column is still added up in
@@ -111,5 +150,17 @@ impl Rows {
             Arithmetic::Single => Rows::Single(Blocks::new(counted.rows, width, |x| x as f32)),
             Arithmetic::Double => Rows::Double(Blocks::new(counted.rows, width, |x| x)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_lose_nothing() {
+        assert_eq!(exact_sum(&[1e100, 1.0, -1e100]), 1.0);
+        assert_eq!(exact_sum(&[0.1; 10]), 1.0);
+        assert_eq!(exact_sum(&[]), 0.0);
     }
 }

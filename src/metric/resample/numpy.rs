@@ -21,6 +21,17 @@ impl Generator {
         Self { pcg: Lcg128Xsl64::new(wide(a, b), wide(c, d)), half: None }
     }
 
+    /// The same after it has drawn `coins` booleans at once, as [`Coins`] are.
+    pub fn after_coins(seed: u64, coins: u64) -> Self {
+        let mut generator = Self::new(seed);
+        let draws = coins.div_ceil(32);
+        generator.pcg.advance(u128::from(draws / 2));
+        if draws % 2 == 1 {
+            generator.u32();
+        }
+        generator
+    }
+
     fn u64(&mut self) -> u64 {
         self.pcg.next_u64()
     }
@@ -101,26 +112,29 @@ impl Coins {
     }
 }
 
-/// The mean of a `float32` array as numpy takes it: eight running sums in blocks of at most 128 numbers, blocks added in pairs.
-pub fn mean_f32(numbers: &[f32]) -> f32 {
-    sum_f32(numbers) / numbers.len() as f32
-}
+/// A number of an array: `float32` or `float64`.
+pub trait Real: Copy + Default + std::ops::Add<Output = Self> + std::ops::AddAssign + std::ops::Neg<Output = Self> {}
 
-fn sum_f32(numbers: &[f32]) -> f32 {
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// The sum of an array as numpy takes it: eight running sums in blocks of at most 128 numbers, blocks added in pairs
+/// (numpy/_core/src/umath, `pairwise_sum`).
+pub fn sum<T: Real>(numbers: &[T]) -> T {
     match numbers.len() {
-        ..8 => numbers.iter().fold(-0.0, |sum, x| sum + x),
+        ..8 => numbers.iter().fold(-T::default(), |sum, &x| sum + x),
         8..=128 => {
             let (eights, rest) = numbers.as_chunks::<8>();
             let mut r = eights[0];
             for eight in &eights[1..] {
-                r.iter_mut().zip(eight).for_each(|(r, x)| *r += x);
+                r.iter_mut().zip(eight).for_each(|(r, &x)| *r += x);
             }
             let sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-            rest.iter().fold(sum, |sum, x| sum + x)
+            rest.iter().fold(sum, |sum, &x| sum + x)
         }
         n => {
             let (left, right) = numbers.split_at(n / 2 - n / 2 % 8);
-            sum_f32(left) + sum_f32(right)
+            sum(left) + sum(right)
         }
     }
 }

@@ -17,6 +17,7 @@ pub use bleu::StrabelBleu;
 pub use rouge::StrabelRouge;
 
 use super::ngram::{Ngrams, Words};
+use crate::space::is_space;
 
 /// The words of a segment as numbers.
 #[derive(Default)]
@@ -29,7 +30,7 @@ struct Texts {
 
 impl Texts {
     fn read(&mut self, hypothesis: &str, references: &[&str]) {
-        let mut numbers = |text: &str| text.split_whitespace().map(|w| self.words.number(w.as_bytes())).collect();
+        let mut numbers = |text: &str| text.split(is_space).filter(|w| !w.is_empty()).map(|w| self.words.number(w.as_bytes())).collect();
         self.hypothesis = numbers(hypothesis);
         self.references = references.iter().map(|r| numbers(r)).collect();
     }
