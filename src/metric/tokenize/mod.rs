@@ -1,4 +1,4 @@
-//! sacreBLEU's tokenisers. Each of them is a classification of characters; [`scan`] makes words of the classes.
+//! sacreBLEU's tokenisers. Each of them is a classification of characters; `scan` makes words of the classes.
 
 mod intl;
 mod mteval;
