@@ -50,6 +50,14 @@ pub struct ModelArgs {
     /// Directory with config.json, model.safetensors (or its shards), tokenizer.json and generation_config.json [default: the model in this binary]
     #[arg(short, long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub weights: WeightArgs,
+}
+
+/// How a model's weights are held.
+#[derive(Debug, Clone, Args)]
+pub struct WeightArgs {
     /// Take random weights instead of the checkpoint's, drawn from `--seed` where the command has one: config.json is enough
     #[arg(long)]
     pub random_weights: bool,

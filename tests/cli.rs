@@ -84,7 +84,7 @@ fn what_cannot_go_together() {
             &["--template", "so"],
             "error: `--template` must contain `{document}` once, not 0 times\nhint: for instance `--template '{document}\\nTL;DR:'`\n",
         ),
-        (&["--random-weights"], "error: `--random-weights` needs a configuration\nhint: name its directory with `-m DIR`\n"),
+        (&["--random-weights"], "error: `--random-weights` needs a configuration\nhint: name its directory with `--model DIR`\n"),
     ];
     for (words, stderr) in cases {
         refuses(&[("a.txt", b"a")], &[&["decode", "a.txt"], *words].concat(), 2, stderr);

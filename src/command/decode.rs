@@ -51,7 +51,7 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
         output::check(path, args.output.resume)?;
     }
-    decode(args, common.quiet, open(&args.model, args.seed)?, out, &System::start())
+    decode(args, common.quiet, open(args.model.model.as_deref(), &args.model.weights, args.seed)?, out, &System::start())
 }
 
 /// Decodes with a checkpoint that is loaded.
@@ -118,8 +118,8 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
     let settings = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "model": dir.map_or("the embedded one".to_owned(), |d| d.display().to_string()),
-        "random-weights": args.model.random_weights,
-        "dtype": format!("{:?}", args.model.dtype),
+        "random-weights": args.model.weights.random_weights,
+        "dtype": format!("{:?}", args.model.weights.dtype),
         "seed": args.seed,
         "generation": generation.describe(),
         "input-format": format!("{:?}", args.input.input_format),

@@ -16,7 +16,7 @@ const WRITTEN: usize = 128;
 
 /// Prints the checkpoint's facts.
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Exit> {
-    let facts = facts(&open(&args.model, 0)?)?;
+    let facts = facts(&open(args.model.model.as_deref(), &args.model.weights, 0)?)?;
     match args.format {
         ReportFormat::Text => write!(out, "{}", text(&facts))?,
         ReportFormat::Json => writeln!(out, "{facts:#}")?,

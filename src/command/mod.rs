@@ -8,9 +8,10 @@ mod threads;
 pub mod verify;
 
 use crate::checkpoint::{Checkpoint, Options};
-use crate::cli::{Cli, Command, ModelArgs};
+use crate::cli::{Cli, Command, WeightArgs};
 use crate::error::{Error, Result};
 use std::io::Write;
+use std::path::Path;
 
 /// How a command ended when nothing stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +50,12 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
     }
 }
 
-/// Loads the model that was asked for; `seed` is that of `--random-weights`.
-fn open(model: &ModelArgs, seed: u64) -> Result<Checkpoint> {
-    match &model.model {
-        Some(dir) => Checkpoint::open(dir, &Options { random_weights: model.random_weights.then_some(seed) }),
-        None if model.random_weights => {
-            Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `-m DIR`"))
+/// Loads the model of a directory, or the one in this binary; `seed` is that of `--random-weights`.
+fn open(dir: Option<&Path>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
+    match dir {
+        Some(dir) => Checkpoint::open(dir, &Options { random_weights: weights.random_weights.then_some(seed) }),
+        None if weights.random_weights => {
+            Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }
         None => Checkpoint::embedded(),
     }

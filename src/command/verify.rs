@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// Prints the comparison; [`Exit::Gate`] when something failed.
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
-    let report = verify(&open(&args.model, 0)?, &args.golden, args.atol)?;
+    let report = verify(&open(args.model.model.as_deref(), &args.model.weights, 0)?, &args.golden, args.atol)?;
     match args.format {
         ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,
         ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,

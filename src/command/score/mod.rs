@@ -29,7 +29,7 @@ use std::path::Path;
 /// Scores systems against references, or texts by a model.
 pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     args.check()?;
-    let drawn = args.perplexity.random_weights || args.significance.confidence || args.systems().len() > 1;
+    let drawn = args.perplexity.weights.random_weights || args.significance.confidence || args.systems().len() > 1;
     let seed = if drawn { seed(args, common.quiet)? } else { 0 };
     let selection = select(&args.names(), &metrics::options(args)?)?;
     if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {

@@ -1,6 +1,6 @@
 //! The options of each metric.
 
-use crate::cli::{Device, Dtype, ModelArgs, at_least_one};
+use crate::cli::{WeightArgs, at_least_one};
 use crate::metric::bleu::Smoothing;
 use crate::metric::tokenize::Tokenizer;
 use clap::{Args, ValueEnum};
@@ -114,15 +114,8 @@ pub struct PerplexityArgs {
     /// Directory of the model [default: the model in this binary]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Take random weights, drawn from `--seed`: config.json and tokenizer.json are enough
-    #[arg(long)]
-    pub random_weights: bool,
-    /// Type of the weights in memory
-    #[arg(long, value_name = "TYPE", default_value = "auto")]
-    pub dtype: Dtype,
-    /// Where to compute
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: Device,
+    #[command(flatten)]
+    pub weights: WeightArgs,
     /// Documents that an encoder-decoder reads before it is asked for the text; one a line, or records
     #[arg(long, value_name = "FILE")]
     pub source: Option<String>,
@@ -153,11 +146,4 @@ pub enum Bos {
     First,
     /// Nothing: the first token is not predicted
     None,
-}
-
-impl PerplexityArgs {
-    /// Which model.
-    pub fn model(&self) -> ModelArgs {
-        ModelArgs { model: self.model.clone(), random_weights: self.random_weights, dtype: self.dtype, device: self.device }
-    }
 }

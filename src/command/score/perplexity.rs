@@ -27,7 +27,7 @@ impl Scorer {
     /// Loads the model; `seed` is that of random weights.
     pub fn open(args: &ScoreArgs, seed: u64) -> Result<Self> {
         let own = &args.perplexity;
-        let mut checkpoint = open(&own.model(), seed)?;
+        let mut checkpoint = open(own.model.as_deref(), &own.weights, seed)?;
         let info = checkpoint.model.info();
         let wants_source = info.encoder_decoder;
         let sourced = own.source.is_some() || own.source_column.is_some();
@@ -56,7 +56,7 @@ impl Scorer {
         };
         let options = Options { policy, context: own.context, begin };
         let condition = if wants_source { Condition::Source } else { Condition::Before(options.plan(info)?, begin) };
-        let name = if own.random_weights { format!("{}[random {seed}]", checkpoint.name) } else { checkpoint.name.clone() };
+        let name = if own.weights.random_weights { format!("{}[random {seed}]", checkpoint.name) } else { checkpoint.name.clone() };
         let texts = args.systems().iter().all(|name| args.columns.input_format.of(name) == Format::Text);
         let unit = if texts && !wants_source && args.whole_files() { Unit::File } else { Unit::Segment };
         let metric = Ppl::new(name, condition, unit, own.hf_weighting)?;

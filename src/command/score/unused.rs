@@ -78,7 +78,7 @@ fn perplexity(args: &ScoreArgs) -> Given {
     let own = &args.perplexity;
     vec![
         (own.model.is_some(), "model"),
-        (own.random_weights, "random-weights"),
+        (own.weights.random_weights, "random-weights"),
         (own.source.is_some(), "source"),
         (own.source_column.is_some(), "source-column"),
         (own.context.is_some(), "context"),
