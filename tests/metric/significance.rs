@@ -99,7 +99,7 @@ fn intervals_and_p_values_are_sacrebleus() {
     ];
     for (title, metric) in &metrics {
         let systems = systems(metric.as_ref(), &cases);
-        for case in cases.iter().filter(|c| c.get("signatures").is_some()) {
+        for case in cases.iter().filter(|c| c.get("signatures").is_some() && c.get("confidence").is_none()) {
             let label = format!("{title}, {} with seed {}", case["test"], case["seed"]);
             check(&label, &found(metric.as_ref(), &systems, case)[0], &case["results"][*title], 1e-9);
         }

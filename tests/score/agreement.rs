@@ -81,12 +81,25 @@ fn many_scores_of_many_systems() {
     let common = ["references.jsonl", "-i", "baseline.jsonl", "near.jsonl", "far.jsonl", "-m", "rouge2,bleu,rougeL,ter,rouge1,chrf"];
     let columns =
         [("BLEU", "BLEU"), ("chrF2", "chrF2"), ("TER", "TER"), ("ROUGE-1", "rouge1"), ("ROUGE-2", "rouge2"), ("ROUGE-L", "rougeL")];
-    for (test, trials, flags) in [("bs", 1000, &["--paired-bs"][..]), ("ar", 2000, &["--paired-ar", "--paired-ar-n", "2000"])] {
+    let runs = [
+        ("bs", 1000, None, &["--paired-bs"][..]),
+        ("ar", 2000, None, &["--paired-ar", "--paired-ar-n", "2000"]),
+        // the interval of all but the baseline goes on with the generator that tossed the coins
+        ("ar", 100, Some(200), &["--paired-ar", "--paired-ar-n", "100", "--confidence", "--confidence-n", "200", "--seed", "5"]),
+        ("ar", 101, Some(200), &["--paired-ar", "--paired-ar-n", "101", "--confidence", "--confidence-n", "200", "--seed", "5"]),
+    ];
+    for (test, trials, confidence, flags) in runs {
         let got = json(&files, &[&common[..], &["--use-stemmer", "-f", "json", "-q"], flags].concat());
         for (title, name) in columns {
-            let fits = |c: &&Value| c["test"] == test && c["trials"] == trials && !c["results"][name].is_null();
-            let want = stored.iter().find(fits).expect("a stored run")["results"][name].clone();
-            for (system, want) in want.as_array().expect("systems").iter().enumerate() {
+            let fits = |c: &&Value| {
+                c["test"] == test && c["trials"] == trials && c["confidence"].as_u64() == confidence && !c["results"][name].is_null()
+            };
+            // ROUGE has no tool that resamples it beside the coins
+            let Some(want) = stored.iter().find(fits) else {
+                assert!(confidence.is_some() && title.starts_with("ROUGE"), "{test}, {title}: nothing stored");
+                continue;
+            };
+            for (system, want) in want["results"][name].as_array().expect("systems").iter().enumerate() {
                 for (i, key) in ["score", "p_value", "mean", "ci"].iter().enumerate() {
                     match (&got[system][title][key], want[i].as_f64()) {
                         (got, Some(want)) => {
@@ -96,6 +109,18 @@ fn many_scores_of_many_systems() {
                         (got, None) => assert!(got.is_null() || i > 1, "{test}, {title} of {system}: {key} {got}"),
                     }
                 }
+            }
+        }
+    }
+    let alone = stored.iter().find(|c| c["test"] == "single").expect("a stored run");
+    for (i, system) in ["baseline.jsonl", "near.jsonl", "far.jsonl"].iter().enumerate() {
+        let words = ["references.jsonl", "-i", system, "-m", "bleu,chrf,ter", "--confidence", "--confidence-n", "500"];
+        let got = json(&files, &[&words[..], &["-f", "json", "-w", "17", "-q"]].concat());
+        for (score, title) in ["BLEU", "chrF2", "TER"].iter().enumerate() {
+            for (place, key) in [(0, "score"), (2, "confidence_mean"), (3, "confidence_var")] {
+                let (got, want) = (&got[score][key], &alone["results"][title][i][place]);
+                let off = (got.as_f64().expect("a number") - want.as_f64().expect("a number")).abs();
+                assert!(off < 1e-12, "{system}, {title}: {key} {got} and not {want}");
             }
         }
     }

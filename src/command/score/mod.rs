@@ -40,6 +40,8 @@ pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result
     if !common.quiet {
         warn::of(args, &corpus);
     }
+    // before anything is counted: a model may take minutes
+    let test = if args.sentence_level { Test::None } else { Test::asked(args, corpus.systems.len(), corpus.segments)? };
     let counts = Counts {
         metrics: objects(&selection, model.as_ref()),
         columns: selection.columns.clone(),
@@ -51,7 +53,6 @@ pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result
     let text = if args.sentence_level {
         sentence::report(&counts, corpus.ids.as_deref(), &style)
     } else {
-        let test = Test::asked(args, corpus.systems.len(), corpus.segments)?;
         report::report(&evaluate(&counts, test, seed), &style)
     };
     write(args.path(), &text, out)
