@@ -29,6 +29,65 @@ pub struct Checkpoint {
     pub store: Arc<Store>,
 }
 
+/// What is known of a checkpoint before its weights are read. The model tells sizes; it has no numbers and cannot run.
+pub struct Outline {
+    /// The directory's name, or that of the shipped model.
+    pub name: String,
+    /// The model.
+    pub model: Box<dyn Model>,
+    /// Numbers in all tensors.
+    pub parameters: usize,
+}
+
+/// A checkpoint that is part of the program, or a configuration that is, for weights to be made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    /// Its name: the folder below `models/`.
+    pub name: &'static str,
+    /// Whether there are weights too.
+    pub weights: bool,
+    config: &'static [u8],
+}
+
+impl Shipped {
+    /// All there are.
+    pub fn all() -> Vec<Self> {
+        let whole = embedded::SHIPPED.iter().map(|s| Self { name: s.name, weights: true, config: s.config });
+        whole.chain(embedded::CONFIGS.iter().map(|(name, config)| Self { name, weights: false, config })).collect()
+    }
+
+    /// The one of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|s| s.name == name)
+    }
+
+    /// Loads it; `random_weights` is the seed of made-up ones, which a mere configuration needs.
+    pub fn load(&self, options: &Options) -> Result<Checkpoint> {
+        match options.random_weights {
+            Some(seed) => self.assemble(|| Ok(Store::random(seed))),
+            None if self.weights => Checkpoint::embedded(),
+            None => Err(Error::usage(format!("`{}` is a configuration without weights", self.name))
+                .hint("have them made up with `--random-weights`, or name a checkpoint's directory")),
+        }
+    }
+
+    /// Its sizes.
+    pub fn outline(&self) -> Result<Outline> {
+        self.assemble(|| Ok(Store::blueprint())).map(Outline::from)
+    }
+
+    fn assemble(&self, weights: impl FnOnce() -> Result<Store>) -> Result<Checkpoint> {
+        let files = Files { config: self.config, generation_config: None, tokenizer: None };
+        Checkpoint::assemble(self.name.to_owned(), files, weights)
+    }
+}
+
+impl From<Checkpoint> for Outline {
+    fn from(c: Checkpoint) -> Self {
+        Self { parameters: c.store.parameters(), name: c.name, model: c.model }
+    }
+}
+
 /// How to load a checkpoint.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -39,6 +98,22 @@ pub struct Options {
 impl Checkpoint {
     /// Loads a Hugging Face style directory.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        Self::with(dir, || match options.random_weights {
+            Some(seed) => Ok(Store::random(seed)),
+            None => Store::open(dir),
+        })
+    }
+
+    /// The sizes of what [`Checkpoint::open`] would load: nothing but config.json and the headers of the weights is read.
+    pub fn outline(dir: &Path, options: &Options) -> Result<Outline> {
+        let sizes = Outline::from(Self::with(dir, || Ok(Store::blueprint()))?);
+        match options.random_weights {
+            Some(_) => Ok(sizes),
+            None => Ok(Outline { parameters: Store::open(dir)?.parameters(), ..sizes }),
+        }
+    }
+
+    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store>) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::new(format!("{}: no such directory", dir.display()))
                 .hint("`--model` takes a directory with config.json, tokenizer.json and model.safetensors"));
@@ -57,10 +132,6 @@ impl Checkpoint {
         })?;
         let files = Files { config: &config, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
-        let weights = || match options.random_weights {
-            Some(seed) => Ok(Store::random(seed)),
-            None => Store::open(dir),
-        };
         Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights).map_err(|e| {
             // errors of weights name their file already
             let ours = ["config.json", "generation_config.json", "tokenizer.json"].iter().any(|f| e.message().starts_with(f));

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::memory::State;
+use crate::timing::phases::{Phase, Phases};
 use candle_core::Tensor;
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +28,7 @@ pub struct Info {
 }
 
 /// A batch of documents as token ids. Rows may differ in length: nothing is padded.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Source {
     /// Token ids, one list a row, none empty.
     pub rows: Vec<Vec<u32>>,
@@ -44,29 +45,45 @@ impl Source {
     }
 }
 
-/// Collects named intermediate results (`encoder.0`, `decoder.3`, …), or nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Probe(Option<Arc<Mutex<Named>>>);
+/// What somebody wants to know of a model at work: named intermediate results (`encoder.0`, `decoder.3`, …), the time by phase, or nothing.
+#[derive(Clone, Default)]
+pub struct Probe {
+    named: Option<Arc<Mutex<Named>>>,
+    phases: Option<Arc<Phases>>,
+}
 
 /// Results with their names, in order.
 type Named = Vec<(String, Tensor)>;
 
 impl Probe {
-    /// One that collects.
+    /// One that collects intermediate results.
     pub fn on() -> Self {
-        Self(Some(Arc::default()))
+        Self { named: Some(Arc::default()), ..Self::default() }
+    }
+
+    /// One that times the phases.
+    pub fn timing(phases: Arc<Phases>) -> Self {
+        Self { phases: Some(phases), ..Self::default() }
+    }
+
+    /// Runs `f`, timed if somebody asked.
+    pub fn time<T>(&self, phase: Phase, f: impl FnOnce() -> T) -> T {
+        match &self.phases {
+            None => f(),
+            Some(phases) => phases.time(phase, f),
+        }
     }
 
     /// Keeps `value` under `name()` if somebody asked.
     pub fn record(&self, name: impl FnOnce() -> String, value: &Tensor) {
-        if let Some(Ok(mut list)) = self.0.as_ref().map(|l| l.lock()) {
+        if let Some(Ok(mut list)) = self.named.as_ref().map(|l| l.lock()) {
             list.push((name(), value.clone()));
         }
     }
 
     /// What was collected, in order; empties it.
     pub fn take(&self) -> Vec<(String, Tensor)> {
-        match self.0.as_ref().map(|l| l.lock()) {
+        match self.named.as_ref().map(|l| l.lock()) {
             Some(Ok(mut list)) => std::mem::take(&mut *list),
             _ => Vec::new(),
         }
@@ -102,6 +119,14 @@ pub trait Model: Send + Sync {
 
     /// Bytes of the state of one row: a document of `source` tokens (none for decoder-only models), `target` tokens read by the decoder.
     fn state_bytes(&self, source: usize, target: usize) -> usize;
+
+    /// Bytes of weights that a decode step reads, whatever the number of rows.
+    fn step_bytes(&self) -> usize;
+
+    /// Bytes that [`Model::encode`] holds at its peak for one document of `source` tokens, the state included, the weights not.
+    ///
+    /// A forecast: what is small beside n · d is left out.
+    fn encode_bytes(&self, source: usize) -> usize;
 
     /// Reads one token a row and returns the logits of the next, (b, v), f32.
     fn step(&self, tokens: &[u32], state: &mut State) -> Result<Tensor> {

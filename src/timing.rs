@@ -1,10 +1,18 @@
-//! Honest times: a [`Clock`] that tests can replace, and what a document's [`Timing`] says.
+//! Honest times: a [`Clock`] that tests can replace, what a document's [`Timing`] says, and the statistics of many.
+//!
+//! | question | where |
+//! |---|---|
+//! | what time is it, and how long since I asked? | [`Clock`], [`Laps`] |
+//! | what did the tokens of one document take? | [`Timing`] |
+//! | which part of the model took it? | [`phases`] |
 
-use std::cell::Cell;
+pub mod phases;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Something that tells how much time has passed since it was made.
-pub trait Clock {
+pub trait Clock: Send + Sync {
     /// Time since the clock was made; never goes back.
     fn now(&self) -> Duration;
 }
@@ -26,25 +34,58 @@ impl Clock for System {
     }
 }
 
-/// A clock for tests: every look at it takes the same time.
-#[derive(Debug, Clone)]
+/// A clock for tests: it moves on whenever somebody looks.
+#[derive(Debug)]
 pub struct Fake {
-    now: Cell<Duration>,
-    tick: Duration,
+    looks: AtomicU64,
+    now: AtomicU64, // nanoseconds
+    tick: fn(u64) -> u64,
+    scale: u64,
 }
 
 impl Fake {
     /// A clock that moves on by `tick` whenever somebody looks.
     pub fn ticking(tick: Duration) -> Self {
-        Self { now: Cell::new(Duration::ZERO), tick }
+        Self::scripted(|_| 1, tick)
+    }
+
+    /// A clock that moves on by `tick(i)` times `unit` after look number i, counted from 0.
+    pub fn scripted(tick: fn(u64) -> u64, unit: Duration) -> Self {
+        let scale = u64::try_from(unit.as_nanos()).unwrap_or(u64::MAX);
+        Self { looks: AtomicU64::new(0), now: AtomicU64::new(0), tick, scale }
     }
 }
 
 impl Clock for Fake {
     fn now(&self) -> Duration {
-        let now = self.now.get();
-        self.now.set(now + self.tick);
-        now
+        let look = self.looks.fetch_add(1, Ordering::Relaxed);
+        Duration::from_nanos(self.now.fetch_add((self.tick)(look) * self.scale, Ordering::Relaxed))
+    }
+}
+
+/// Laps on a clock: each ends where the next begins, so that they add up to the time from first to last look.
+pub struct Laps<'c> {
+    clock: &'c dyn Clock,
+    last: Duration,
+}
+
+impl<'c> Laps<'c> {
+    /// The first lap begins now.
+    pub fn start(clock: &'c dyn Clock) -> Self {
+        Self { clock, last: clock.now() }
+    }
+
+    /// Ends a lap and begins the next.
+    pub fn lap(&mut self) -> Duration {
+        let now = self.clock.now();
+        let took = now.saturating_sub(self.last);
+        self.last = now;
+        took
+    }
+
+    /// The lap begins anew: what happened since the last one counts for nobody.
+    pub fn skip(&mut self) {
+        self.last = self.clock.now();
     }
 }
 
@@ -113,5 +154,16 @@ mod tests {
     fn the_fake_clock_ticks() {
         let c = Fake::ticking(Duration::from_millis(3));
         assert_eq!((c.now(), c.now()), (Duration::ZERO, Duration::from_millis(3)));
+        let c = Fake::scripted(|look| look + 1, Duration::from_nanos(5));
+        assert_eq!([c.now(), c.now(), c.now()].map(|d| d.as_nanos()), [0, 5, 15]);
+    }
+
+    #[test]
+    fn laps_add_up_but_for_what_is_skipped() {
+        let c = Fake::scripted(|look| look + 1, Duration::from_nanos(1));
+        let mut laps = Laps::start(&c); // 0, then 1, 3, 6, 10
+        assert_eq!([laps.lap(), laps.lap()].map(|d| d.as_nanos()), [1, 2]);
+        laps.skip();
+        assert_eq!(laps.lap().as_nanos(), 4);
     }
 }

@@ -28,12 +28,21 @@ impl Bytes {
     }
 }
 
+/// What stands for weights where there are no files.
+#[derive(Clone, Copy)]
+enum MadeUp {
+    /// Numbers from this seed.
+    Random(u64),
+    /// Nothing but sizes.
+    Blueprint,
+}
+
 /// All tensors of a checkpoint.
 pub struct Store {
     files: Vec<(String, Bytes)>,
     tensors: BTreeMap<String, (usize, Entry)>,
-    /// Instead of files: numbers made up from this seed.
-    random: Option<u64>,
+    /// Instead of files: numbers made up.
+    made_up: Option<MadeUp>,
     read: Mutex<BTreeSet<String>>,
     made: Mutex<BTreeMap<String, usize>>,
 }
@@ -75,11 +84,17 @@ impl Store {
 
     /// Numbers made up from a seed for whatever is asked: matrices N(0, 1/√inputs), norms 1, biases 0.
     pub fn random(seed: u64) -> Self {
-        Self::empty(Some(seed))
+        Self::empty(Some(MadeUp::Random(seed)))
     }
 
-    fn empty(random: Option<u64>) -> Self {
-        Self { files: Vec::new(), tensors: BTreeMap::new(), random, read: Mutex::default(), made: Mutex::default() }
+    /// No numbers at all: matrices come out empty, so that a model of any size loads at once and takes no memory. It can tell sizes and
+    /// cannot run.
+    pub fn blueprint() -> Self {
+        Self::empty(Some(MadeUp::Blueprint))
+    }
+
+    fn empty(made_up: Option<MadeUp>) -> Self {
+        Self { files: Vec::new(), tensors: BTreeMap::new(), made_up, read: Mutex::default(), made: Mutex::default() }
     }
 
     fn add(&mut self, name: String, bytes: Bytes) -> Result<()> {
@@ -221,11 +236,15 @@ impl Weights {
     /// The numbers of a tensor as f32, row-major. Fails if it is missing, has another shape or another kind of numbers.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let full = self.name(name);
-        if let Some(seed) = self.store.random {
+        if let Some(kind) = self.store.made_up {
             if let Ok(mut made) = self.store.made.lock() {
                 made.insert(full.clone(), shape.iter().product());
             }
-            return Ok(random::numbers(seed, &full, shape));
+            return Ok(match kind {
+                MadeUp::Random(seed) => random::numbers(seed, &full, shape),
+                MadeUp::Blueprint if shape.len() < 2 => vec![0.0; shape.iter().product()],
+                MadeUp::Blueprint => Vec::new(),
+            });
         }
         let Some((file, entry)) = self.store.tensors.get(&full) else {
             let files = self.store.files.iter().map(|f| f.0.as_str()).collect::<Vec<_>>().join(", ");

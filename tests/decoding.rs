@@ -62,6 +62,14 @@ impl Model for Table {
         0
     }
 
+    fn step_bytes(&self) -> usize {
+        0
+    }
+
+    fn encode_bytes(&self, _: usize) -> usize {
+        0
+    }
+
     fn info(&self) -> &Info {
         &self.info
     }

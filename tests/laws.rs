@@ -123,6 +123,38 @@ fn state_weighs_what_was_forecast() {
     }
 }
 
+/// A blueprint is the model without its numbers: whoever asks for sizes gets the same answers.
+#[test]
+fn a_blueprint_tells_the_sizes_of_the_model() {
+    for (arch, model) in models() {
+        let config = serde_json::from_str(arch.tiny).expect("a tiny configuration is JSON");
+        let (blueprint, whole) = (Arc::new(Store::blueprint()), Arc::new(Store::random(7)));
+        let sizes = (arch.load)(&config, &blueprint.root()).expect("a blueprint loads").model;
+        (arch.load)(&config, &whole.root()).expect("a tiny model loads");
+        assert_eq!(blueprint.parameters(), whole.parameters(), "{}", arch.model_type);
+        let told = |m: &dyn Model| {
+            let i = m.info();
+            let limits = (i.vocab_size, i.max_source, i.max_target, i.layers);
+            (limits, m.step_bytes(), m.state_bytes(33, 20), m.encode_bytes(33))
+        };
+        assert_eq!(told(&*sizes), told(&*model), "{}", arch.model_type);
+    }
+}
+
+/// Bytes that a step reads, counted by hand from the shapes in config.json: panels of 32 outputs, biases, norms, one row of each table.
+#[test]
+fn a_step_reads_what_the_shapes_say() {
+    let linear = |outputs: usize, inputs: usize| outputs.div_ceil(32) * 32 * inputs + outputs;
+    let (d, v, norm) = (24, 61, 2 * 24);
+    let table = linear(v, d) - v; // tied: no bias of its own
+    let gpt2 = 2 * (4 * linear(d, d) + linear(40, d) + linear(d, 40) + 2 * norm) + norm;
+    let led = 2 * (6 * linear(d, d) + linear(36, d) + linear(d, 36) + 3 * norm) + norm; // the norm behind the embeddings
+    for (name, floats) in [("gpt2", gpt2), ("led", led)] {
+        let (_, model) = models().find(|(arch, _)| arch.model_type == name).expect("it is in the registry");
+        assert_eq!(model.step_bytes(), 4 * (floats + table + 2 * d), "{name}");
+    }
+}
+
 #[test]
 fn reserving_room_changes_nothing_and_the_shared_document_counts_once() {
     for (arch, model) in models() {

@@ -12,6 +12,7 @@ use crate::kernel::linear::{Layout, Packed};
 use crate::memory::State;
 use crate::mixer::Softmax;
 use crate::model::{Info, Model, Source};
+use crate::timing::phases::Phase;
 use crate::weights::Weights;
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -147,7 +148,8 @@ impl Gpt2 {
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
         let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
-        let xs = (self.tokens.forward(&ids)? + self.positions.forward(positions.into_iter())?)?; // (b t, d)
+        let embed = || -> Result<Tensor> { Ok((self.tokens.forward(&ids)? + self.positions.forward(positions.into_iter())?)?) };
+        let xs = state.probe.time(Phase::Embed, embed)?; // (b t, d)
         self.decoder.forward(xs.reshape((b, t, ()))?, state)
     }
 }
@@ -180,7 +182,16 @@ impl Model for Gpt2 {
         self.decoder.state_bytes(source, target)
     }
 
+    fn step_bytes(&self) -> usize {
+        self.tokens.row_bytes() + self.positions.row_bytes() + self.decoder.step_bytes() + self.output.bytes()
+    }
+
+    fn encode_bytes(&self, source: usize) -> usize {
+        self.decoder.work_bytes(source) + self.state_bytes(0, source)
+    }
+
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
-        self.output.forward(&self.read(tokens, state)?)
+        let xs = self.read(tokens, state)?;
+        state.probe.time(Phase::Logits, || self.output.forward(&xs))
     }
 }

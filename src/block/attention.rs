@@ -40,6 +40,18 @@ pub struct Projections {
 }
 
 impl Projections {
+    /// Bytes of weights.
+    pub fn bytes(&self) -> usize {
+        [&self.q, &self.k, &self.v, &self.out].map(Linear::bytes).iter().sum()
+    }
+
+    /// Bytes of activations of softmax attention over n tokens: queries, keys and values, both of these again in blocks, what comes out
+    /// of the heads and of the output projection.
+    pub fn work_bytes(&self, n: usize) -> usize {
+        let (d, _) = self.q.shape();
+        7 * n * d * size_of::<f32>()
+    }
+
     /// `q_proj`, `k_proj`, `v_proj`, `out_proj` below `w`, each (d, d) with bias.
     pub fn load(w: &Weights, d: usize) -> Result<Self> {
         let one = |name: &str| Linear::load(&w.pp(name), (d, d));

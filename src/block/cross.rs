@@ -63,6 +63,11 @@ impl Cross {
         })?
     }
 
+    /// Bytes of weights that a step reads: the projections of queries and outputs.
+    pub fn step_bytes(&self) -> usize {
+        self.projections.q.bytes() + self.projections.out.bytes()
+    }
+
     /// Bytes of the memory of one document of `n` tokens.
     pub fn bytes_at(&self, n: usize) -> usize {
         Keys::bytes_at(self.heads.count, self.heads.width, n)

@@ -25,6 +25,11 @@ impl Embedding {
         Ok(Arc::new(Packed::new(&w.get(name, &[v, d])?, (v, d), Layout::OutIn, bias)))
     }
 
+    /// Bytes of one row.
+    pub fn row_bytes(&self) -> usize {
+        self.table.inputs * size_of::<f32>()
+    }
+
     /// The rows of `ids`, (ids, d).
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
         let d = self.table.inputs;

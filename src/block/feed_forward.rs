@@ -18,6 +18,17 @@ impl FeedForward {
         Self { up, down, activation }
     }
 
+    /// Bytes of weights.
+    pub fn bytes(&self) -> usize {
+        self.up.bytes() + self.down.bytes()
+    }
+
+    /// Bytes of activations at the peak of reading n rows: inner features before and after the activation, and the output.
+    pub fn work_bytes(&self, n: usize) -> usize {
+        let (inner, d) = self.up.shape();
+        n * (2 * inner + d) * size_of::<f32>()
+    }
+
     /// (n, d) -> (n, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         self.down.forward(&self.activation.forward(&self.up.forward(xs)?)?)

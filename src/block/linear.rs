@@ -33,6 +33,16 @@ impl Linear {
         Self(packed)
     }
 
+    /// Bytes of weights and bias.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// Outputs and inputs.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.0.outputs, self.0.inputs)
+    }
+
     /// (…, in) -> (…, out).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let mut shape = xs.dims().to_vec();

@@ -19,6 +19,11 @@ impl LayerNorm {
         Ok(Self { weight: w.get("weight", &[d])?, bias: w.get("bias", &[d])?, eps })
     }
 
+    /// Bytes of weight and bias: 2 d numbers.
+    pub fn bytes(&self) -> usize {
+        (self.weight.len() + self.bias.len()) * size_of::<f32>()
+    }
+
     /// (…, d) -> (…, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         tensor(slice(xs, |x| elementwise::layer_norm(x, &self.weight, &self.bias, self.eps))?, xs.shape())

@@ -9,6 +9,7 @@ use candle_core::Tensor;
 #[derive(Debug, Clone)]
 pub struct Positions {
     table: Vec<f32>,
+    rows: usize,
     d: usize,
     offset: usize,
 }
@@ -16,7 +17,7 @@ pub struct Positions {
 impl Positions {
     /// A learned table with `n` usable rows; position p is row p + `offset` of `weight` below `w` (BART: 2, LED and GPT-2: 0).
     pub fn learned(w: &Weights, (n, d): (usize, usize), offset: usize) -> Result<Self> {
-        Ok(Self { table: w.get("weight", &[n + offset, d])?, d, offset })
+        Ok(Self { table: w.get("weight", &[n + offset, d])?, rows: n + offset, d, offset })
     }
 
     /// Sines in the first half of the features, cosines in the second: angle p / 10000^(2j/d)
@@ -28,17 +29,22 @@ impl Positions {
         let half = d.div_ceil(2);
         let angle = |p: usize, j: usize| p as f64 / 10_000f64.powf(2.0 * j as f64 / d as f64);
         let table = (0..n).flat_map(|p| (0..d).map(move |f| if f < half { angle(p, f).sin() } else { angle(p, f - half).cos() } as f32));
-        Ok(Self { table: table.collect(), d, offset: 0 })
+        Ok(Self { table: table.collect(), rows: n, d, offset: 0 })
     }
 
     /// How many positions there are.
     pub fn len(&self) -> usize {
-        self.table.len() / self.d - self.offset
+        self.rows - self.offset
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of one row.
+    pub fn row_bytes(&self) -> usize {
+        self.d * size_of::<f32>()
     }
 
     /// The rows of these positions, (positions, d).

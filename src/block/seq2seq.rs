@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::memory::State;
 use crate::mixer::Documents;
 use crate::model::{Info, Model, Source};
+use crate::timing::phases::Phase;
 use candle_core::Tensor;
 
 /// Token table, positions and, in post-norm stacks, a norm over their sum.
@@ -18,6 +19,11 @@ pub struct Input {
 }
 
 impl Input {
+    /// Bytes that one token reads: its rows of the tables, and the norm.
+    fn row_bytes(&self) -> usize {
+        self.tokens.row_bytes() + self.positions.row_bytes() + self.norm.as_ref().map_or(0, LayerNorm::bytes)
+    }
+
     fn forward(&self, ids: &[u32], positions: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
         let xs = (self.tokens.forward(ids)? + self.positions.forward(positions)?)?;
         match &self.norm {
@@ -59,7 +65,7 @@ impl Model for Seq2Seq {
         check_ids(&ids, self.info.vocab_size)?;
         let documents = Documents::new(lengths, self.info.global(source)?)?;
         let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
-        let xs = self.source.forward(&ids, positions.into_iter())?; // (Σ n, d)
+        let xs = source.probe.time(Phase::Embed, || self.source.forward(&ids, positions.into_iter()))?; // (Σ n, d)
         let encoded = self.encoder.forward(xs, &documents, &source.probe)?;
         let state = self.decoder.state(source.rows.len(), Some((&encoded, documents.lengths())), source.probe.clone())?;
         Ok((state, vec![self.start; source.rows.len()]))
@@ -69,13 +75,25 @@ impl Model for Seq2Seq {
         self.decoder.state_bytes(source, target)
     }
 
+    fn step_bytes(&self) -> usize {
+        self.target.row_bytes() + self.decoder.step_bytes() + self.output.bytes()
+    }
+
+    fn encode_bytes(&self, source: usize) -> usize {
+        let (_, d) = self.output.shape();
+        // the encoder's work is over when the keys and values of the decoder's layers are projected, one layer after the other
+        let state = self.state_bytes(source, 0) + 3 * source * d * size_of::<f32>();
+        self.encoder.work_bytes(source).max(state)
+    }
+
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
         let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
-        let xs = self.target.forward(&ids, positions.into_iter())?; // (b t, d)
-        let xs = xs.reshape((b, t, ()))?;
-        self.output.forward(&self.decoder.forward(xs, state)?)
+        let probe = state.probe.clone();
+        let xs = probe.time(Phase::Embed, || self.target.forward(&ids, positions.into_iter()))?; // (b t, d)
+        let xs = self.decoder.forward(xs.reshape((b, t, ()))?, state)?;
+        probe.time(Phase::Logits, || self.output.forward(&xs))
     }
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::memory::{AnyMemory, State};
 use crate::mixer::{AnyMixer, Documents, Reader};
 use crate::model::Probe;
+use crate::timing::phases::Phase;
 use candle_core::Tensor;
 
 /// Where a layer normalises.
@@ -54,14 +55,21 @@ impl Encoder {
         let mut xs = xs;
         for (i, layer) in self.layers.iter().enumerate() {
             probe.record(|| format!("encoder.{i}"), &xs);
-            xs = self.order.residual(&layer.reader_norm, &xs, |xs| layer.reader.read(xs, documents))?;
-            xs = self.order.residual(&layer.feed_forward_norm, &xs, |xs| layer.feed_forward.forward(xs))?;
+            let (reader, feed_forward) = (&layer.reader, &layer.feed_forward);
+            xs = probe.time(Phase::SelfAttention, || self.order.residual(&layer.reader_norm, &xs, |xs| reader.read(xs, documents)))?;
+            xs = probe.time(Phase::FeedForward, || self.order.residual(&layer.feed_forward_norm, &xs, |xs| feed_forward.forward(xs)))?;
         }
         if let Some(norm) = &self.norm {
             xs = norm.forward(&xs)?;
         }
         probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
         Ok(xs)
+    }
+
+    /// Bytes of activations at the peak of reading n tokens: the residual stream before and after, and what the hungriest layer holds.
+    pub fn work_bytes(&self, n: usize) -> usize {
+        let layer = |l: &EncoderLayer| l.reader.work_bytes(n).max(l.feed_forward.work_bytes(n));
+        self.layers.iter().map(layer).max().unwrap_or(0) + self.layers.first().map_or(0, |l| n * l.reader_norm.bytes())
     }
 }
 
@@ -96,7 +104,7 @@ impl Decoder {
         for layer in &self.layers {
             layers.push(layer.mixer.memory(rows)?);
             if let (Some((cross, _)), Some((xs, lengths))) = (&layer.cross, encoded) {
-                layers.push(Box::new(cross.memory(xs, lengths)?));
+                layers.push(Box::new(probe.time(Phase::CrossAttention, || cross.memory(xs, lengths))?));
             }
         }
         Ok(State { seen: vec![0; rows], layers, probe })
@@ -106,6 +114,21 @@ impl Decoder {
     pub fn state_bytes(&self, source: usize, target: usize) -> usize {
         let layer = |l: &DecoderLayer| l.mixer.bytes_at(target) + l.cross.as_ref().map_or(0, |(c, _)| c.bytes_at(source));
         self.layers.iter().map(layer).sum()
+    }
+
+    /// Bytes of weights that a step reads: everything but the cross-attention's keys and values, which were projected before.
+    pub fn step_bytes(&self) -> usize {
+        let layer = |l: &DecoderLayer| {
+            let cross = l.cross.as_ref().map_or(0, |(cross, norm)| cross.step_bytes() + norm.bytes());
+            l.mixer.weight_bytes() + l.mixer_norm.bytes() + cross + l.feed_forward.bytes() + l.feed_forward_norm.bytes()
+        };
+        self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes)
+    }
+
+    /// Bytes of activations at the peak of reading t tokens at once.
+    pub fn work_bytes(&self, t: usize) -> usize {
+        let layer = |l: &DecoderLayer| l.mixer.work_bytes(t).max(l.feed_forward.work_bytes(t));
+        self.layers.iter().map(layer).max().unwrap_or(0) + self.layers.first().map_or(0, |l| t * l.mixer_norm.bytes())
     }
 
     /// (b, t, d) -> (b, t, d); every row of the state has read t more tokens afterwards. Records `decoder.0` to `decoder.N`.
@@ -118,13 +141,16 @@ impl Decoder {
         for (i, layer) in self.layers.iter().enumerate() {
             probe.record(|| format!("decoder.{i}"), &xs);
             let memory = next()?;
-            xs = self.order.residual(&layer.mixer_norm, &xs, |xs| layer.mixer.forward(xs, memory.as_mut()))?;
+            xs = probe.time(Phase::SelfAttention, || {
+                self.order.residual(&layer.mixer_norm, &xs, |xs| layer.mixer.forward(xs, memory.as_mut()))
+            })?;
             if let Some((cross, norm)) = &layer.cross {
                 let memory =
                     next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(|| Error::new("the state belongs to another model"))?;
-                xs = self.order.residual(norm, &xs, |xs| cross.forward(xs, memory))?;
+                xs = probe.time(Phase::CrossAttention, || self.order.residual(norm, &xs, |xs| cross.forward(xs, memory)))?;
             }
-            xs = self.order.residual(&layer.feed_forward_norm, &xs, |xs| layer.feed_forward.forward(xs))?;
+            let (norm, feed_forward) = (&layer.feed_forward_norm, &layer.feed_forward);
+            xs = probe.time(Phase::FeedForward, || self.order.residual(norm, &xs, |xs| feed_forward.forward(xs)))?;
         }
         if let Some(norm) = &self.norm {
             xs = norm.forward(&xs)?;

@@ -1,7 +1,7 @@
 //! The default model, where the feature `embedded-model` puts it into the program.
 
 /// The files of a shipped model.
-pub struct Shipped {
+pub struct Files {
     /// Its name: the folder below `models/`.
     pub name: &'static str,
     /// config.json.
@@ -14,9 +14,16 @@ pub struct Shipped {
     pub weights: &'static [u8],
 }
 
+/// Configurations for weights to be made up, by name.
+pub const CONFIGS: &[(&str, &[u8])] = &[
+    ("bart-base-16384", include_bytes!("../../models/bart-base-16384/config.json")),
+    ("led-base-16384", include_bytes!("../../models/led-base-16384/config.json")),
+    ("led-large-16384", include_bytes!("../../models/led-large-16384/config.json")),
+];
+
 /// The default model.
 #[cfg(feature = "embedded-model")]
-pub const SHIPPED: Option<Shipped> = Some(Shipped {
+pub const SHIPPED: Option<Files> = Some(Files {
     name: "led-small",
     config: include_bytes!("../../models/led-small/config.json"),
     generation_config: include_bytes!("../../models/led-small/generation_config.json"),
@@ -26,4 +33,4 @@ pub const SHIPPED: Option<Shipped> = Some(Shipped {
 
 /// Left out of this build.
 #[cfg(not(feature = "embedded-model"))]
-pub const SHIPPED: Option<Shipped> = None;
+pub const SHIPPED: Option<Files> = None;

@@ -12,6 +12,7 @@ use super::stop::{Finish, Lengths};
 use crate::error::{Error, Result};
 use crate::memory::State;
 use crate::model::Model;
+use crate::timing::phases::Phase;
 use candle_core::{DType, Tensor};
 
 /// One decoding step of the whole batch.
@@ -166,14 +167,17 @@ impl Search<'_> {
     }
 
     fn advance(&mut self) -> Result<Step> {
-        let logits = Logits::new(&self.model.step(&self.next, &mut self.state)?)?;
-        let Move { step, keep, next } = self.strategy.advance(&logits)?;
-        let same = keep.len() == self.state.rows() && keep.iter().enumerate().all(|(i, &row)| i == row);
-        if !keep.is_empty() && !same {
-            self.state.select(&keep)?;
-        }
-        self.next = next;
-        Ok(step)
+        let logits = self.model.step(&self.next, &mut self.state)?;
+        let probe = self.state.probe.clone();
+        probe.time(Phase::Sampling, || {
+            let Move { step, keep, next } = self.strategy.advance(&Logits::new(&logits)?)?;
+            let same = keep.len() == self.state.rows() && keep.iter().enumerate().all(|(i, &row)| i == row);
+            if !keep.is_empty() && !same {
+                self.state.select(&keep)?;
+            }
+            self.next = next;
+            Ok(step)
+        })
     }
 }
 

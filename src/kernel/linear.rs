@@ -33,10 +33,13 @@ const BLOCK: usize = 96;
 const SERIAL: usize = 1 << 17;
 
 impl Packed {
-    /// Packs `weight`, which has `outputs × inputs` numbers.
+    /// Packs `weight`, which has `outputs × inputs` numbers, or none: then only the size is known ([`crate::weights::Store::blueprint`]).
     pub fn new(weight: &[f32], (outputs, inputs): (usize, usize), layout: Layout, bias: Option<Vec<f32>>) -> Self {
+        if weight.is_empty() {
+            return Self { outputs, inputs, panels: Vec::new(), bias };
+        }
         assert_eq!(weight.len(), outputs * inputs);
-        let mut panels = vec![0.0; outputs.div_ceil(WIDTH) * inputs * WIDTH];
+        let mut panels = vec![0.0; Self::panel_floats(outputs, inputs)];
         panels.par_chunks_mut((inputs * WIDTH).max(1)).enumerate().for_each(|(p, panel)| {
             let here = WIDTH.min(outputs - p * WIDTH);
             for (i, line) in panel.chunks_exact_mut(WIDTH).enumerate() {
@@ -57,9 +60,14 @@ impl Packed {
         Self { bias, ..self }
     }
 
+    /// Floats of all panels, the zero rows of the last one included.
+    fn panel_floats(outputs: usize, inputs: usize) -> usize {
+        outputs.div_ceil(WIDTH) * inputs * WIDTH
+    }
+
     /// Bytes of panels and bias.
     pub fn bytes(&self) -> usize {
-        (self.panels.len() + self.bias.as_ref().map_or(0, Vec::len)) * size_of::<f32>()
+        (Self::panel_floats(self.outputs, self.inputs) + self.bias.as_ref().map_or(0, Vec::len)) * size_of::<f32>()
     }
 
     /// Copies row `o` of W (an embedding, where the table is tied to the output matrix) to `out`.

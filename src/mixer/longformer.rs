@@ -96,6 +96,11 @@ impl Longformer {
 }
 
 impl Reader for Longformer {
+    /// Both sets of keys and values, plain and in blocks, the queries, and what comes out of the heads.
+    fn work_bytes(&self, n: usize) -> usize {
+        10 * n * self.heads.count * self.heads.width * size_of::<f32>()
+    }
+
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
         let shape = xs.dims2()?;
         let mut mixed = Vec::with_capacity(shape.0 * shape.1);

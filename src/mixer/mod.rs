@@ -19,6 +19,10 @@ pub trait Mixer: Send + Sync + 'static {
     fn memory(&self, rows: usize) -> Result<Self::Memory>;
     /// Bytes of one row's memory after `positions` tokens.
     fn bytes_at(&self, positions: usize) -> usize;
+    /// Bytes of weights that a step reads.
+    fn weight_bytes(&self) -> usize;
+    /// Bytes of activations at the peak of reading t tokens at once, the memory not counted.
+    fn work_bytes(&self, t: usize) -> usize;
     /// Reads t tokens a row: (b, t, d) -> (b, t, d); the memory has t more afterwards. Any cut of a sequence into calls gives the same numbers.
     fn forward(&self, xs: &Tensor, memory: &mut Self::Memory) -> Result<Tensor>;
 }
@@ -29,6 +33,10 @@ pub trait AnyMixer: Send + Sync {
     fn memory(&self, rows: usize) -> Result<Box<dyn AnyMemory>>;
     /// See [`Mixer::bytes_at`].
     fn bytes_at(&self, positions: usize) -> usize;
+    /// See [`Mixer::weight_bytes`].
+    fn weight_bytes(&self) -> usize;
+    /// See [`Mixer::work_bytes`].
+    fn work_bytes(&self, t: usize) -> usize;
     /// See [`Mixer::forward`].
     fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor>;
 }
@@ -42,6 +50,14 @@ impl<M: Mixer> AnyMixer for M {
         Mixer::bytes_at(self, positions)
     }
 
+    fn weight_bytes(&self) -> usize {
+        Mixer::weight_bytes(self)
+    }
+
+    fn work_bytes(&self, t: usize) -> usize {
+        Mixer::work_bytes(self, t)
+    }
+
     fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor> {
         let memory = memory.as_any_mut().downcast_mut().ok_or_else(|| Error::new("the state belongs to another model"))?;
         Mixer::forward(self, xs, memory)
@@ -52,6 +68,8 @@ impl<M: Mixer> AnyMixer for M {
 pub trait Reader: Send + Sync {
     /// (Σ n, d) -> (Σ n, d), each document by itself.
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor>;
+    /// Bytes of activations at the peak of reading n tokens.
+    fn work_bytes(&self, n: usize) -> usize;
 }
 
 /// Where the documents of a ragged batch lie in (Σ n, d), one after the other without padding.

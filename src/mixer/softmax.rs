@@ -80,6 +80,14 @@ impl Mixer for Softmax {
         Keys::bytes_at(self.heads.count, self.heads.width, positions)
     }
 
+    fn weight_bytes(&self) -> usize {
+        self.projections.bytes()
+    }
+
+    fn work_bytes(&self, t: usize) -> usize {
+        self.projections.work_bytes(t)
+    }
+
     fn forward(&self, xs: &Tensor, memory: &mut Kv) -> Result<Tensor> {
         let (b, t, d) = xs.dims3()?;
         let Projections { q, k, v, out } = &self.projections;
@@ -104,6 +112,10 @@ impl Mixer for Softmax {
 }
 
 impl Reader for Softmax {
+    fn work_bytes(&self, n: usize) -> usize {
+        self.projections.work_bytes(n)
+    }
+
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
         let (n, d) = xs.dims2()?;
         let Projections { q, k, v, out } = &self.projections;

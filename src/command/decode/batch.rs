@@ -5,7 +5,7 @@ use super::fit::{Overflow, Prepared, Room, fit};
 use crate::decode::{Finish, Generation, Step, search};
 use crate::error::{Error, Result};
 use crate::model::{Model, Source};
-use crate::timing::{Clock, Timing};
+use crate::timing::{Clock, Laps, Timing};
 use std::str::FromStr;
 
 /// How many rows go together.
@@ -131,7 +131,7 @@ impl Decoder<'_> {
         let ids: Vec<Vec<u32>> = rows.iter().map(|r| r.ids.clone()).collect();
         let source = Source { global: self.global.as_ref().map(|g| vec![g.clone(); rows.len()]), ..Source::new(ids.clone()) };
         let seeds: Vec<u64> = rows.iter().map(|r| r.seed).collect();
-        let mut before = self.clock.now();
+        let mut laps = Laps::start(self.clock);
         let (state, first) = self.model.encode(&source)?;
         let prompts = if self.model.info().encoder_decoder { first.iter().map(|&t| vec![t]).collect() } else { ids };
         let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
@@ -139,7 +139,7 @@ impl Decoder<'_> {
         let mut timings = vec![Timing::default(); rows.len()];
         for step in search.by_ref() {
             let step = step?;
-            let took = self.clock.now().saturating_sub(before);
+            let took = laps.lap();
             let mut alive: Vec<usize> = step.tokens.iter().map(|(row, _)| *row).collect();
             alive.sort_unstable();
             alive.dedup();
@@ -149,7 +149,7 @@ impl Decoder<'_> {
             if !look(&step)? {
                 return Ok(None);
             }
-            before = self.clock.now();
+            laps.skip();
         }
         let found = search.finish().into_iter().zip(lengths).zip(timings);
         let pieces = found.map(|((hypotheses, prompt), timing)| {

@@ -106,6 +106,14 @@ impl Model for Echo {
         0
     }
 
+    fn step_bytes(&self) -> usize {
+        0
+    }
+
+    fn encode_bytes(&self, _: usize) -> usize {
+        0
+    }
+
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
         let v = self.0.vocab_size;
         let mut logits = Vec::new();

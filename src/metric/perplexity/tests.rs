@@ -132,6 +132,14 @@ impl Model for Endless {
         8
     }
 
+    fn step_bytes(&self) -> usize {
+        0
+    }
+
+    fn encode_bytes(&self, _: usize) -> usize {
+        0
+    }
+
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
         let logits: Vec<f32> = tokens[0].iter().flat_map(|&t| Self::read(t, state)).collect();
         tensor(logits, (1, tokens[0].len(), V))
