@@ -1,7 +1,9 @@
 //! The command line: what every command takes, and which commands there are.
 
+use crate::command::bench::BenchArgs;
 use crate::command::decode::DecodeArgs;
 use crate::command::score::ScoreArgs;
+use crate::suite::lists::{self, list};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -20,9 +22,9 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Threads to compute with [default: the physical cores]
-    #[arg(short, long, global = true, value_name = "N", value_parser = at_least_one)]
-    pub threads: Option<usize>,
+    /// Threads to compute with; `bench` takes a list [default: the physical cores]
+    #[arg(short, long, global = true, value_name = "N", value_parser = positive)]
+    pub threads: Option<List>,
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -33,6 +35,8 @@ pub struct CommonArgs {
 pub enum Command {
     /// Summarise documents
     Decode(Box<DecodeArgs>),
+    /// Measure what decoding takes: time by token, memory, bandwidth
+    Bench(Box<BenchArgs>),
     /// Score texts: BLEU, ROUGE, chrF, TER, perplexity
     Score(Box<ScoreArgs>),
     /// Show what a checkpoint holds
@@ -140,6 +144,23 @@ pub struct VerifyArgs {
     /// Output format
     #[arg(short, long, default_value = "text")]
     pub format: ReportFormat,
+}
+
+/// A list of numbers on the command line: `1024,4096`, `1024-16384*2`, `1-8+1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List(pub Vec<usize>);
+
+impl std::str::FromStr for List {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        list(text).map(List)
+    }
+}
+
+/// Parses a [`List`] without 0.
+pub fn positive(text: &str) -> Result<List, String> {
+    lists::positive(text).map(List)
 }
 
 /// Parses a count that 0 would make senseless.

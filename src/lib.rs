@@ -11,6 +11,7 @@
 //! | which texts belong together, and how good are they? | [`segments`], [`metric`] |
 //! | is it the reference's model? | [`verify`] |
 //! | how long did it take, and how is that shown? | [`timing`], [`report`] |
+//! | what is to be measured, and on what? | [`suite`], [`machine`] |
 //!
 //! A summary takes four steps: load, encode, search, turn tokens into text.
 //!
@@ -48,14 +49,17 @@ pub mod decode;
 pub mod document;
 pub mod error;
 pub mod kernel;
+pub mod machine;
 pub mod memory;
 pub mod metric;
 pub mod mixer;
 pub mod model;
+mod nearest;
 pub mod output;
 pub mod report;
 pub mod segments;
 pub mod space;
+pub mod suite;
 pub mod timing;
 pub mod verify;
 pub mod weights;

@@ -1,5 +1,14 @@
 //! Tables for people and programs. The only place that formats numbers of a report.
 
+pub mod chart;
+pub mod html;
+mod look;
+mod pen;
+mod plot;
+pub mod svg;
+mod text;
+mod ticks;
+
 use tabled::builder::Builder;
 use tabled::settings::object::{Columns, Object, Rows};
 use tabled::settings::{Alignment, Style};
@@ -58,6 +67,24 @@ impl Table {
         let mut out = line(&self.header) + &format!("|{}|\n", rule.join("|"));
         self.rows.iter().for_each(|r| out += &line(r));
         out
+    }
+
+    /// For a page: an HTML table, the first cell of a row its header; columns of numbers have the class `n`.
+    pub fn html(&self) -> String {
+        let line = |cells: &[String], head: bool| {
+            let cell = |(c, text): (usize, &String)| {
+                let class = if self.right.contains(&c) { " class=\"n\"" } else { "" };
+                let (tag, scope) = match (head, c) {
+                    (true, _) => ("th", " scope=\"col\""),
+                    (false, 0) => ("th", " scope=\"row\""),
+                    _ => ("td", ""),
+                };
+                format!("<{tag}{scope}{class}>{}</{tag}>", text::escape(text))
+            };
+            format!("<tr>{}</tr>\n", cells.iter().enumerate().map(cell).collect::<String>())
+        };
+        let body: String = self.rows.iter().map(|r| line(r, false)).collect();
+        format!("<table>\n<thead>\n{}</thead>\n<tbody>\n{body}</tbody>\n</table>\n", line(&self.header, true))
     }
 }
 
@@ -136,5 +163,14 @@ mod tests {
         t.row(["long name", "1,000"]);
         assert_eq!(t.text(), " name            n\n ─────────────────\n a               1\n long name   1,000\n");
         assert_eq!(t.markdown(), "| name | n |\n|---|--:|\n| a | 1 |\n| long name | 1,000 |\n");
+    }
+
+    #[test]
+    fn a_table_in_a_page() {
+        let mut t = Table::new(["<name>", "n"]).right(&[1]);
+        t.row(["a&b", "1"]);
+        let head = "<thead>\n<tr><th scope=\"col\">&lt;name&gt;</th><th scope=\"col\" class=\"n\">n</th></tr>\n</thead>";
+        let body = "<tbody>\n<tr><th scope=\"row\">a&amp;b</th><td class=\"n\">1</td></tr>\n</tbody>";
+        assert_eq!(t.html(), format!("<table>\n{head}\n{body}\n</table>\n"));
     }
 }

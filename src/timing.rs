@@ -5,8 +5,18 @@
 //! | what time is it, and how long since I asked? | [`Clock`], [`Laps`] |
 //! | what did the tokens of one document take? | [`Timing`] |
 //! | which part of the model took it? | [`phases`] |
+//! | what do many times say, and how surely? | [`summary`], [`student`] |
+//! | how many times faster is one than another? | [`ratio`] |
+//! | how do times grow with the length, and where does one overtake another? | [`fit`], [`crossing`] |
 
+pub mod crossing;
+#[cfg(test)]
+mod expected;
+pub mod fit;
 pub mod phases;
+pub mod ratio;
+pub mod student;
+pub mod summary;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Weights under the checkpoint's own names: mmapped safetensors that remember what was read.
 
 use crate::error::{Error, Result};
+use crate::nearest::distance;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,19 +185,6 @@ fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
         }
         None => Ok(files.into_iter().collect()),
     }
-}
-
-/// Edits between two names (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut before = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let here = if x == y { before } else { 1 + before.min(row[j]).min(row[j + 1]) };
-            before = std::mem::replace(&mut row[j + 1], here);
-        }
-    }
-    row[b.len()]
 }
 
 /// The tensors below one name: `w.pp("self_attn").get("q_proj.weight", &[d, d])`.

@@ -14,7 +14,7 @@ mod batch;
 mod codec;
 mod fit;
 mod generate;
-mod interrupt;
+
 mod pipeline;
 mod printer;
 mod progress;

@@ -1,7 +1,9 @@
 //! The commands: arguments and what happens, no mathematics.
 
+pub mod bench;
 pub mod decode;
 pub mod inspect;
+mod interrupt;
 pub mod list;
 pub mod score;
 mod threads;
@@ -40,8 +42,9 @@ impl Exit {
 
 /// Runs the command that was asked for.
 pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
-    threads::limit(cli.common.threads)?;
+    threads::limit(&cli.common, matches!(cli.command, Command::Bench(_)))?;
     match &cli.command {
+        Command::Bench(args) => bench::run(args, &cli.common, out),
         Command::Decode(args) => decode::run(args, &cli.common, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::List(args) => list::run(args, out),

@@ -1,24 +1,37 @@
 //! How many threads compute.
 
+use crate::cli::CommonArgs;
 use crate::error::{Error, Result};
+use crate::machine::physical_cores;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Sets the number of threads once for the whole program; none: the physical cores.
-pub fn limit(threads: Option<usize>) -> Result<()> {
-    let n = threads.unwrap_or_else(physical_cores);
+/// The numbers of threads that were asked for; none: the physical cores. Refuses what no machine has.
+pub fn asked(common: &CommonArgs) -> Result<Vec<usize>> {
+    let asked = common.threads.as_ref().map_or_else(|| vec![physical_cores()], |list| list.0.clone());
     let most = std::thread::available_parallelism().map_or(1, usize::from).max(64) * 4;
-    if n > most {
-        return Err(Error::usage(format!("{n} threads are too many for this machine")).hint(format!("ask for {most} at most")));
+    match asked.iter().find(|&&n| n == 0 || n > most) {
+        Some(0) => Err(Error::usage("0 threads compute nothing").hint("ask for 1 at least")),
+        Some(n) => Err(Error::usage(format!("{n} threads are too many for this machine")).hint(format!("ask for {most} at most"))),
+        None => Ok(asked),
     }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(n)
-        .build_global()
-        .map_err(|e| Error::new(format!("cannot start {n} threads: {e}")).hint("ask for fewer with `--threads`"))
 }
 
-/// Physical cores that this process may use: the second thread of a core brings nothing to arithmetic.
-fn physical_cores() -> usize {
-    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
-    let siblings = |cpu: usize| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")).ok();
-    let cores: std::collections::HashSet<String> = (0..).map_while(siblings).collect();
-    if cores.is_empty() { allowed } else { cores.len().min(allowed) }
+/// Sets the number of threads once for the whole program. Only who asks for `several` may be given more than one number: the program
+/// then starts with the largest.
+pub fn limit(common: &CommonArgs, several: bool) -> Result<()> {
+    let asked = asked(common)?;
+    if asked.len() > 1 && !several {
+        return Err(Error::usage("`--threads` takes one number here").hint("several are for `effattn bench`"));
+    }
+    let n = asked.iter().copied().max().unwrap_or(1);
+    ThreadPoolBuilder::new().num_threads(n).build_global().map_err(|e| cannot(n, &e))
+}
+
+/// A pool of its own.
+pub fn pool(n: usize) -> Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(n).build().map_err(|e| cannot(n, &e))
+}
+
+fn cannot(n: usize, e: &rayon::ThreadPoolBuildError) -> Error {
+    Error::new(format!("cannot start {n} threads: {e}")).hint("ask for fewer with `--threads`")
 }

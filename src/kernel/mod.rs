@@ -4,6 +4,7 @@
 //! - [`attention`]: softmax attention over stored [`keys`]
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`panel`], [`simd`]: what they are made of
+//! - [`stream`]: how fast the machine reads memory, for the others to be compared with
 
 pub mod attention;
 pub mod elementwise;
@@ -11,6 +12,7 @@ pub mod keys;
 pub mod linear;
 pub mod panel;
 pub mod simd;
+pub mod stream;
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Shape, Storage, Tensor};

@@ -1,9 +1,9 @@
 //! From documents to records: reading ahead just enough for a batch, finishing in the order of the input.
 
 use super::batch::{BatchSize, Decoder, Piece, Row};
-use super::interrupt;
 use super::printer::Printer;
 use super::stream::Stream;
+use crate::command::interrupt;
 use crate::decode::{Step, seed_of};
 use crate::document::Item;
 use crate::error::{Error, Result};

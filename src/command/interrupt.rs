@@ -1,4 +1,4 @@
-//! Ctrl-C: a flag that the decoding loop looks at after every token.
+//! Ctrl-C: a flag that whoever decodes looks at after every token.
 
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;

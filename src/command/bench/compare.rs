@@ -1,0 +1,152 @@
+//! Who is faster, and by how much: lines that close a table, and the gate against an earlier run.
+
+use super::case::{Case, Test};
+use super::figures::Figures;
+use super::plan::Plan;
+use crate::error::{Error, Result};
+use crate::output::reason;
+use crate::report::fixed;
+use crate::timing::ratio::{Interval, ratio};
+use serde_json::Value;
+use std::path::Path;
+
+/// Closing lines: of the cases that do the same work, each slower one against the fastest.
+pub fn closing(plan: &Plan, figures: &[Option<Figures>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut seen: Vec<(Test, usize)> = Vec::new();
+    for case in &plan.cases {
+        let work = (case.test, case.batch);
+        if seen.contains(&work) {
+            continue;
+        }
+        seen.push(work);
+        let same: Vec<(&Case, &Figures)> =
+            plan.cases.iter().zip(figures).filter_map(|(c, f)| f.as_ref().filter(|_| (c.test, c.batch) == work).map(|f| (c, f))).collect();
+        if same.len() < 2 {
+            continue;
+        }
+        let encodes = matches!(case.test, Test::Encoder { new: 1.., .. });
+        let mut parts: Vec<(&str, fn(&Figures) -> &[f64])> = Vec::new();
+        if encodes {
+            parts.push(("encodes", |f| &f.encode.samples));
+        }
+        parts.push((verb(case.test), |f| &f.compared().samples));
+        for (verb, of) in parts {
+            lines.extend(against_fastest(plan, &same, verb, of));
+        }
+    }
+    lines
+}
+
+fn verb(test: Test) -> &'static str {
+    match test {
+        Test::Encoder { new: 0, .. } => "encodes",
+        Test::Prompt(_) => "reads",
+        _ => "decodes",
+    }
+}
+
+fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: fn(&Figures) -> &[f64]) -> Vec<String> {
+    let time = |f: &Figures| super::figures::mean(of(f)).unwrap_or(f64::INFINITY);
+    let Some(fastest) = same.iter().min_by(|a, b| time(a.1).total_cmp(&time(b.1))) else { return Vec::new() };
+    let test = fastest.0.test.name();
+    let line = |slow: &(&Case, &Figures)| -> Option<String> {
+        let (fast_name, slow_name) = (plan.title(fastest.0), plan.title(slow.0));
+        let Some(r) = ratio(of(slow.1), of(fastest.1)) else {
+            let value = time(slow.1) / time(fastest.1);
+            return value.is_finite().then(|| {
+                format!("{test}: {fast_name} {verb} {} times faster than {slow_name} (one run each: no interval)", digits(value))
+            });
+        };
+        let half = (r.high - r.low) / 2.0;
+        if r.low <= 1.0 {
+            return Some(format!(
+                "{test}: {fast_name} {verb} as fast as {slow_name}, as far as these runs tell ({} ± {})",
+                digits(r.value),
+                digits(half)
+            ));
+        }
+        Some(format!("{test}: {fast_name} {verb} {} ± {} times faster than {slow_name}", digits(r.value), digits(half)))
+    };
+    same.iter().filter(|s| !std::ptr::eq(s.0, fastest.0)).filter_map(line).collect()
+}
+
+/// Two digits behind the point, none that nobody can tell of large numbers.
+fn digits(x: f64) -> String {
+    fixed(x, if x >= 100.0 { 0 } else { 2 })
+}
+
+/// What an earlier run says of a case.
+#[derive(Debug, Clone)]
+pub struct Old {
+    key: Vec<Value>,
+    cpu: String,
+    samples: Vec<f64>,
+}
+
+/// A case against its baseline.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Number of the case.
+    pub case: usize,
+    /// New time over old time; no interval where either has fewer than two runs.
+    pub ratio: Interval,
+    /// Whether `ratio` has an interval.
+    pub certain: bool,
+    /// Whether the interval excludes everything up to the bound.
+    pub tripped: bool,
+}
+
+/// What tells cases apart in records.
+const KEY: [&str; 6] = ["model", "test", "batch_size", "n_threads", "dtype", "strategy"];
+
+/// Reads the records of an earlier run.
+pub fn baseline(path: &Path) -> Result<Vec<Old>> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| Error::new(format!("cannot read `{name}`: {}", reason(&e))))?;
+    let bad = |line: usize, why: &str| {
+        Error::new(format!("{name}:{line}: {why}")).hint("`--baseline` takes what `effattn bench -f jsonl -o FILE` wrote")
+    };
+    let mut records = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        let record: Value = serde_json::from_str(line).map_err(|_| bad(i + 1, "not a JSON line"))?;
+        if record["error"].is_string() {
+            continue;
+        }
+        let samples = record["tpot_samples_ns"].as_array().or_else(|| record["samples_ns"].as_array());
+        let samples: Option<Vec<f64>> = samples.and_then(|s| s.iter().map(Value::as_f64).collect());
+        let samples = samples.filter(|s| !s.is_empty() && s.iter().all(|x| *x > 0.0)).ok_or_else(|| bad(i + 1, "no times of runs"))?;
+        if KEY.iter().any(|k| record.get(*k).is_none()) {
+            return Err(bad(i + 1, "not a record of a case"));
+        }
+        let key = KEY.iter().map(|k| record[*k].clone()).collect();
+        records.push(Old { key, cpu: record["cpu_info"].as_str().unwrap_or_default().to_owned(), samples });
+    }
+    match records.is_empty() {
+        true => Err(bad(1, "no records")),
+        false => Ok(records),
+    }
+}
+
+/// Each case that the baseline knows against it; `above` is the bound in percent. Says too what cannot be compared.
+pub fn against(old: &[Old], records: &[(usize, Value, Vec<f64>)], above: Option<f64>) -> (Vec<Change>, Vec<String>) {
+    let (mut changes, mut remarks) = (Vec::new(), Vec::new());
+    for (case, record, samples) in records {
+        let key: Vec<Value> = KEY.iter().map(|k| record[*k].clone()).collect();
+        let name = format!("{} {}", record["model"].as_str().unwrap_or_default(), record["test"].as_str().unwrap_or_default());
+        let Some(before) = old.iter().rev().find(|o| o.key == key) else {
+            remarks.push(format!("{name} is not in the baseline"));
+            continue;
+        };
+        if record["cpu_info"].as_str() != Some(before.cpu.as_str()) {
+            remarks.push(format!("{name}: the baseline was measured on another machine, `{}`", before.cpu));
+        }
+        let (Some(new_mean), Some(old_mean)) = (super::figures::mean(samples), super::figures::mean(&before.samples)) else { continue };
+        let value = new_mean / old_mean;
+        let interval = ratio(samples, &before.samples);
+        let ratio = interval.clone().unwrap_or(Interval { value, low: f64::NAN, high: f64::NAN });
+        let tripped = above.is_some_and(|percent| ratio.low > 1.0 + percent / 100.0);
+        changes.push(Change { case: *case, certain: interval.is_some(), ratio, tripped });
+    }
+    (changes, remarks)
+}

@@ -1,0 +1,147 @@
+//! Runs that are over, a JSON line each, in `FILE.runs` until the table is written: what an interruption leaves, and what `--resume` goes on
+//! with.
+
+use super::measured::Measured;
+use super::plan::Plan;
+use super::work::Sample;
+use crate::error::{Error, Result};
+use crate::output::reason;
+use serde_json::{Map, Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The file of runs beside an output file.
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+/// `FILE.runs`.
+pub fn beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".runs");
+    PathBuf::from(name)
+}
+
+/// Fails if an interrupted run's journal lies beside the output and nobody wants to go on with it.
+pub fn check(output: &Path, resume: bool) -> Result<()> {
+    let path = beside(output);
+    if resume || !path.exists() {
+        return Ok(());
+    }
+    Err(Error::new(format!("`{}` is left from an interrupted run", path.display()))
+        .hint("go on with `--resume`, or remove it to start again"))
+}
+
+/// Everything that the figures depend on, beside the number of repetitions.
+pub fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
+    let models: Vec<Value> = plan
+        .models
+        .iter()
+        .map(|m| json!({"name": m.name, "model": m.filename(), "seed_of_weights": m.random, "parameters": m.outline.parameters}))
+        .collect();
+    let cases: Vec<String> = plan.cases.iter().map(|c| plan.describe(c)).collect();
+    let mut settings = Map::new();
+    settings.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    settings.insert("cpu".into(), cpu.into());
+    settings.insert("models".into(), models.into());
+    settings.insert("cases".into(), cases.into());
+    settings.insert("seed".into(), plan.seed.into());
+    settings.insert("warmup".into(), plan.protocol.warmup.into());
+    settings.insert("delay".into(), json!(plan.protocol.delay));
+    settings
+}
+
+impl Journal {
+    /// Starts anew, or goes on with what is there: then the runs found are added to `measured`.
+    pub fn open(output: &Path, resume: bool, settings: &Map<String, Value>, measured: &mut [Measured]) -> Result<Self> {
+        let path = beside(output);
+        let failed = |e: &std::io::Error| Error::new(format!("cannot write `{}`: {}", path.display(), reason(e)));
+        if resume && path.exists() {
+            let bytes = std::fs::read(&path).map_err(|e| Error::new(format!("cannot read `{}`: {}", path.display(), reason(&e))))?;
+            let end = take_up(&path, &bytes, settings, measured)?;
+            let mut file = OpenOptions::new().append(true).open(&path).map_err(|e| failed(&e))?;
+            file.set_len(end as u64).map_err(|e| failed(&e))?;
+            if end == 0 {
+                write(&mut file, &path, &json!({ "settings": settings }))?;
+            }
+            return Ok(Self { path, file });
+        }
+        let mut file = File::create(&path).map_err(|e| failed(&e))?;
+        write(&mut file, &path, &json!({ "settings": settings }))?;
+        Ok(Self { path, file })
+    }
+
+    /// Notes a run of case number `case`.
+    pub fn push(&mut self, case: usize, sample: &Sample, measured: &Measured) -> Result<()> {
+        let line = json!({
+            "case": case, "encode_ns": sample.encode, "token_ns": sample.tokens, "state_bytes": sample.state_bytes,
+            "peak_rss_bytes": measured.peak, "test_time": measured.test_time,
+        });
+        write(&mut self.file, &self.path, &line)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The table is written: nobody needs the journal any more.
+    pub fn remove(self) {
+        // what is gone already need not be removed
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A whole line at once, so that it is torn only if the system is.
+fn write(file: &mut File, path: &Path, line: &Value) -> Result<()> {
+    file.write_all(format!("{line}\n").as_bytes())
+        .map_err(|e| Error::new(format!("cannot write `{}`: {}", path.display(), reason(&e))).hint("check the free space"))
+}
+
+/// Adds the runs of a journal to `measured` and says where its last whole line ends.
+fn take_up(path: &Path, bytes: &[u8], settings: &Map<String, Value>, measured: &mut [Measured]) -> Result<usize> {
+    let name = path.display();
+    let bad = |line: usize, why: &str| {
+        Error::new(format!("{name}:{line}: {why}"))
+            .hint("`--resume` goes on with what `bench -o FILE` left; remove the file to start again")
+    };
+    let mut end = 0;
+    for (i, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        let Some(whole) = line.strip_suffix(b"\n") else { break }; // torn
+        let value: Value = serde_json::from_slice(whole).map_err(|_| bad(i + 1, "not a JSON line"))?;
+        if i == 0 {
+            same(path, value["settings"].as_object().ok_or_else(|| bad(1, "no settings"))?, settings)?;
+        } else {
+            run(&value, measured).ok_or_else(|| bad(i + 1, "not a run of this table"))?;
+        }
+        end += line.len();
+    }
+    Ok(end)
+}
+
+fn run(line: &Value, measured: &mut [Measured]) -> Option<()> {
+    let measured = measured.get_mut(usize::try_from(line["case"].as_u64()?).ok()?)?;
+    let size = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
+    measured.samples.push(Sample {
+        encode: line["encode_ns"].as_u64()?,
+        tokens: line["token_ns"].as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?,
+        state_bytes: size(&line["state_bytes"])?,
+    });
+    measured.peak = size(&line["peak_rss_bytes"]);
+    measured.test_time = line["test_time"].as_str()?.to_owned();
+    Some(())
+}
+
+fn same(path: &Path, then: &Map<String, Value>, now: &Map<String, Value>) -> Result<()> {
+    let Some(name) = now.keys().chain(then.keys()).find(|n| now.get(*n) != then.get(*n)) else { return Ok(()) };
+    let say = |s: &Map<String, Value>| s.get(name).map_or("not set".to_owned(), |v| format!("`{v}`"));
+    let change = match name.as_str() {
+        "models" | "cases" => String::new(),
+        _ => format!(" was {}, now it is {}", say(then), say(now)),
+    };
+    let what = if change.is_empty() { format!("other {name}") } else { format!("other settings: `{name}`{change}") };
+    Err(Error::new(format!("`{}` was written with {what}", path.display()))
+        .hint("give the same arguments, or remove the file to start again"))
+}

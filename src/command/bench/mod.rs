@@ -1,0 +1,306 @@
+//! `effattn bench`: decode-time tables that can be believed.
+//!
+//! | question | file |
+//! |---|---|
+//! | what can be asked for? | `args`, `plan`, `case` |
+//! | will it fit into memory? | `forecast` |
+//! | what is timed? | `work` |
+//! | in which order, and what if somebody interrupts? | `rounds`, `journal`, `progress` |
+//! | what do the runs say? | `figures`, `growth`, `compare`, `paper`, `quality` |
+//! | how is it shown? | `report`, `record`, `picture`, `page` |
+
+mod args;
+mod case;
+mod compare;
+mod environment;
+mod figures;
+mod forecast;
+mod growth;
+mod journal;
+mod measured;
+mod page;
+mod paper;
+mod picture;
+mod plan;
+mod progress;
+mod quality;
+mod record;
+mod report;
+mod rounds;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use args::{BenchArgs, BenchWeightArgs, CaseArgs, CompareArgs, OutputArgs, OutputFormat, RunArgs};
+pub use environment::Environment;
+
+use super::{Exit, threads};
+use crate::cli::CommonArgs;
+use crate::error::{Error, Result};
+use crate::output::{self, Partial, Target, say};
+use compare::Old;
+use figures::Figures;
+use journal::Journal;
+use measured::Measured;
+use plan::Plan;
+use progress::Progress;
+use quality::{Data, Request};
+use report::Table;
+use rounds::{End, Rounds};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+
+/// Checks everything that is cheap to check, measures, and reports.
+pub fn run(args: &BenchArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
+    args.check()?;
+    let plan = Plan::new(args, &threads::asked(common)?)?;
+    let inputs = Inputs::read(args, &plan)?;
+    super::interrupt::watch();
+    let progress = Progress::new(!common.quiet);
+    progress.show("reading memory to see how fast it is".to_owned());
+    let environment = Environment::real(&plan)?;
+    bench(&Job { args, plan: &plan, inputs: &inputs, environment: &environment, quiet: common.quiet }, &progress, out)
+}
+
+/// What is read before anything is measured.
+struct Inputs {
+    baseline: Vec<Old>,
+    data: Option<Data>,
+}
+
+impl Inputs {
+    /// Reads them, and refuses outputs that cannot be written.
+    fn read(args: &BenchArgs, plan: &Plan) -> Result<Self> {
+        if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
+            output::check(path, false)?;
+            journal::check(path, args.output.resume)?;
+        }
+        for path in [&args.output.plot, &args.output.html].into_iter().flatten() {
+            output::check(path, false)?;
+        }
+        let baseline = args.compare.baseline.as_deref().map(compare::baseline).transpose()?.unwrap_or_default();
+        let request = |data| Request { data, ref_column: args.running.ref_column.as_deref(), limit: args.running.quality_limit };
+        let data = args.running.quality.as_deref().map(|d| Data::read(&request(d))).transpose()?;
+        if data.is_some() && plan.models.iter().any(|m| m.random.is_some()) {
+            return Err(Error::usage("`--quality` of made-up weights says nothing").hint("leave out `--quality`, or take checkpoints"));
+        }
+        Ok(Self { baseline, data })
+    }
+}
+
+/// All that a run of the command depends on.
+struct Job<'a> {
+    args: &'a BenchArgs,
+    plan: &'a Plan,
+    inputs: &'a Inputs,
+    environment: &'a Environment<'a>,
+    quiet: bool,
+}
+
+/// Measures and reports on a machine that is given.
+fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
+    let Job { args, plan, environment, .. } = job;
+    let mut measured = vec![Measured::default(); plan.cases.len()];
+    let file = args.path().filter(|p| !Target::is_device(p));
+    let settings = journal::settings(plan, &environment.machine.cpu);
+    let mut journal = file.map(|p| Journal::open(p, args.output.resume, &settings, &mut measured)).transpose()?;
+    // quality comes with the record, and so before the first one is printed
+    let quality = quality(job, progress)?;
+    let mut early = Early::new(job, &quality, file.is_none() && args.format() == OutputFormat::Jsonl);
+    let end = {
+        let mut done = |i: usize, measured: &Measured| early.print(i, measured, progress, out);
+        Rounds::new(plan, environment, journal.as_mut(), args.running.phases, (progress, &mut done)).run(&mut measured)?
+    };
+    progress.show("reporting".to_owned());
+    let printed = early.printed;
+    let figures = plan.cases.iter().zip(&measured).map(|(c, m)| figures(job, c, m)).collect();
+    let paper = paper::lines(plan, &measured);
+    let mut table = Table { plan, environment, figures, quality, paper, changes: Vec::new() };
+    let remarks = compare_with_baseline(job, &mut table, &measured);
+    report(job, &table, &measured, &printed, out)?;
+    conclude(job, &table, &measured, (end, journal), &remarks)
+}
+
+fn figures(job: &Job, case: &case::Case, measured: &Measured) -> Option<Figures> {
+    Figures::of(case, measured, &job.plan.models[case.model].outline, job.environment.rate(case.threads))
+}
+
+/// The scores of each model, if somebody asked.
+fn quality(job: &Job, progress: &Progress) -> Result<Vec<Option<quality::Quality>>> {
+    let score = |entry: &plan::Entry| -> Result<Option<quality::Quality>> {
+        let Some(data) = &job.inputs.data else { return Ok(None) };
+        progress.show(format!("scoring {}", entry.name));
+        data.score(entry).map(Some)
+    };
+    job.plan.models.iter().map(score).collect()
+}
+
+/// Records that are printed as soon as their case is done.
+struct Early<'a> {
+    job: &'a Job<'a>,
+    quality: &'a [Option<quality::Quality>],
+    wanted: bool,
+    printed: Vec<usize>,
+}
+
+impl<'a> Early<'a> {
+    fn new(job: &'a Job, quality: &'a [Option<quality::Quality>], wanted: bool) -> Self {
+        Self { job, quality, wanted, printed: Vec::new() }
+    }
+
+    fn print(&mut self, i: usize, measured: &Measured, progress: &Progress, out: &mut dyn Write) -> Result<()> {
+        // what a paper reports is compared with other cases, which are not done yet
+        if !self.wanted || !self.job.plan.reported.is_empty() {
+            return Ok(());
+        }
+        let plan = self.job.plan;
+        let mut figures: Vec<Option<Figures>> = vec![None; plan.cases.len()];
+        figures[i] = self::figures(self.job, &plan.cases[i], measured);
+        let table = Table {
+            plan,
+            environment: self.job.environment,
+            figures,
+            quality: self.quality.to_vec(),
+            paper: Vec::new(),
+            changes: Vec::new(),
+        };
+        let line = record::record(&table, i, measured);
+        self.printed.push(i);
+        progress.aside(|| writeln!(out, "{line}").and_then(|()| out.flush())).map_err(Error::from)
+    }
+}
+
+/// Fills in the changes and says what cannot be compared.
+fn compare_with_baseline(job: &Job, table: &mut Table, measured: &[Measured]) -> Vec<String> {
+    if job.inputs.baseline.is_empty() {
+        return Vec::new();
+    }
+    let records = record::records(table, measured);
+    let known = |(i, record): (usize, Value)| table.figures[i].as_ref().map(|f| (i, record, f.compared().samples.clone()));
+    let records: Vec<_> = records.into_iter().enumerate().filter_map(known).collect();
+    let (changes, remarks) = compare::against(&job.inputs.baseline, &records, job.args.compare.fail_above);
+    table.changes = changes;
+    remarks
+}
+
+/// Writes the table, the plots and the page.
+fn report(job: &Job, table: &Table, measured: &[Measured], printed: &[usize], out: &mut dyn Write) -> Result<()> {
+    if table.figures.iter().all(Option::is_none) {
+        return Ok(()); // nothing was measured: there is nothing to show
+    }
+    let text = match job.args.format() {
+        OutputFormat::Text => text(table, measured),
+        OutputFormat::Markdown => markdown(table, measured),
+        OutputFormat::Csv => record::csv(&record::records(table, measured)),
+        OutputFormat::Json => format!("{:#}\n", record::document(table, measured)),
+        OutputFormat::Jsonl => {
+            let rest = record::records(table, measured).into_iter().enumerate().filter(|(i, _)| !printed.contains(i));
+            rest.map(|(_, record)| format!("{record}\n")).collect()
+        }
+    };
+    write(job.args.path(), &text, out)?;
+    let svg = (job.args.output.plot.is_some() || job.args.output.html.is_some()).then(|| picture::picture(table, measured)).transpose()?;
+    if let (Some(path), Some(svg)) = (&job.args.output.plot, &svg) {
+        write(Some(path), svg, out)?;
+    }
+    if let Some(path) = &job.args.output.html {
+        write(Some(path), &page::page(table, measured, svg), out)?;
+    }
+    Ok(())
+}
+
+/// On standard output, or in a file that is complete or absent. Nobody there to read it is no error.
+fn write(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<()> {
+    let mut target = match path {
+        None => Target::Out(out),
+        Some(path) if Target::is_device(path) => Target::device(path)?,
+        Some(path) => Target::File(Partial::create(path, None)?),
+    };
+    if target.write(text)? { target.finish() } else { Ok(()) }
+}
+
+fn text(table: &Table, measured: &[Measured]) -> String {
+    let mut out = table.lead().iter().map(|l| format!("{l}\n")).collect::<String>();
+    for part in table.parts(measured) {
+        out += &format!("\n{}\n{}", part.heading, part.cells.text());
+        out.extend(part.notes.iter().map(|n| format!("{n}\n")));
+    }
+    out.push('\n');
+    out.extend(table.footer().iter().map(|l| format!("{l}\n")));
+    let closing = table.closing();
+    if !closing.is_empty() {
+        out.push('\n');
+        out.extend(closing.iter().map(|l| format!("{l}\n")));
+    }
+    out
+}
+
+fn markdown(table: &Table, measured: &[Measured]) -> String {
+    let list = |lines: &[String]| lines.iter().map(|l| format!("- {l}\n")).collect::<String>();
+    let mut out = list(&table.lead());
+    for part in table.parts(measured) {
+        out += &format!("\n**{}**\n\n{}", part.heading, part.cells.markdown());
+        if !part.notes.is_empty() {
+            out += &format!("\n{}", list(&part.notes));
+        }
+    }
+    out += &format!("\n{}", list(&table.footer()));
+    let closing = table.closing();
+    if !closing.is_empty() {
+        out += &format!("\n{}", list(&closing));
+    }
+    out
+}
+
+/// What there is to say on standard error, and the exit code.
+fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (End, Option<Journal>), remarks: &[String]) -> Result<Exit> {
+    let tell = |line: String| {
+        if !job.quiet {
+            say(line)
+        }
+    };
+    remarks.iter().for_each(|r| tell(format!("note: {r}")));
+    let failed: Vec<usize> = (0..measured.len()).filter(|&i| measured[i].failure.is_some()).collect();
+    let name = |i: usize| job.plan.describe(&job.plan.cases[i]);
+    if failed.len() == measured.len() {
+        if let Some(journal) = journal {
+            journal.remove();
+        }
+        let why = measured[0].failure.clone().unwrap_or_default();
+        failed.iter().skip(1).for_each(|&i| tell(format!("note: {}: {}", name(i), measured[i].failure.clone().unwrap_or_default())));
+        return Err(Error::new(format!("{}: {why}", name(0)))
+            .hint("no case could be measured: ask for shorter documents, smaller batches or fewer beams"));
+    }
+    failed.iter().for_each(|&i| tell(format!("error: {}: {}", name(i), measured[i].failure.clone().unwrap_or_default())));
+    if end == End::Interrupted {
+        match journal {
+            Some(j) if measured.iter().any(|m| !m.samples.is_empty()) => {
+                tell(format!(
+                    "note: what was finished is in the table; its runs are in `{}`, `--resume` goes on there",
+                    j.path().display()
+                ));
+            }
+            Some(journal) => journal.remove(),
+            None => tell("note: what was finished is in the table".to_owned()),
+        }
+        return Ok(Exit::Interrupted);
+    }
+    if let Some(journal) = journal {
+        journal.remove();
+    }
+    let tripped: Vec<&compare::Change> = table.changes.iter().filter(|c| c.tripped).collect();
+    for change in &tripped {
+        let above = job.args.compare.fail_above.unwrap_or_default();
+        let (value, low) = (change.ratio.value, change.ratio.low);
+        say(format_args!(
+            "error: {} takes {value:.3} times as long as the baseline, at least {low:.3} times (95 %): more than {above} % slower",
+            name(change.case)
+        ));
+    }
+    Ok(match () {
+        () if !tripped.is_empty() => Exit::Gate,
+        () if !failed.is_empty() => Exit::SomeFailed,
+        () => Exit::Success,
+    })
+}

@@ -1,0 +1,124 @@
+//! What a paper reported beside what was measured by its protocol.
+
+use super::figures::mean;
+use super::measured::Measured;
+use super::plan::{Plan, Protocol};
+use crate::report::Table;
+use crate::suite::{Quantity, Reported, Statistic, Unit};
+use crate::timing::summary::median;
+use serde_json::{Value, json};
+
+/// One figure of the paper.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Number of its case.
+    pub case: usize,
+    /// The figure as the paper gives it.
+    pub reported: f64,
+    /// Its unit.
+    pub unit: Unit,
+    /// Where the paper gives it.
+    pub place: Option<String>,
+    /// The measured figure in the paper's unit; none if the case was not measured.
+    pub measured: Option<f64>,
+    /// The model that the paper compares with.
+    pub against: Option<String>,
+    /// How many times faster by the paper's figures.
+    pub ratio_of_figures: Option<f64>,
+    /// How many times faster as the paper's text says.
+    pub ratio_of_text: Option<f64>,
+    /// How many times faster as measured.
+    pub ratio_measured: Option<f64>,
+}
+
+impl Line {
+    /// As a record holds it.
+    pub fn json(&self) -> Value {
+        json!({
+            "unit": self.unit.to_string(), "where": self.place, "paper": self.reported, "measured": self.measured, "against": self.against,
+            "paper_ratio": self.ratio_of_figures, "paper_ratio_in_text": self.ratio_of_text, "measured_ratio": self.ratio_measured,
+        })
+    }
+}
+
+/// All figures of the suite's paper.
+pub fn lines(plan: &Plan, measured: &[Measured]) -> Vec<Line> {
+    let seconds = |r: &Reported| self::measured(r, &measured[r.case], &plan.protocol);
+    let line = |r: &Reported| {
+        let other = r.against.and_then(|a| plan.reported.get(a));
+        let faster = |own: f64, other: f64| other / own;
+        Line {
+            case: r.case,
+            reported: r.figure,
+            unit: r.unit,
+            place: r.place.clone(),
+            measured: seconds(r).map(|s| in_unit(r.unit, s)),
+            against: other.map(|o| plan.models[plan.cases[o.case].model].name.clone()),
+            ratio_of_figures: other.map(|o| faster(r.unit.seconds(r.figure), o.unit.seconds(o.figure))),
+            ratio_of_text: r.ratio,
+            ratio_measured: other.and_then(|o| Some(faster(seconds(r)?, seconds(o)?))),
+        }
+    };
+    plan.reported.iter().map(line).collect()
+}
+
+/// Seconds by the paper's protocol: the statistic in each run over the tokens that are not dropped, then the mean over the runs.
+fn measured(reported: &Reported, measured: &Measured, protocol: &Protocol) -> Option<f64> {
+    let of_run = |sample: &super::work::Sample| -> Option<f64> {
+        let kept: Vec<f64> = sample.tokens.iter().skip(1 + protocol.drop).map(|&t| t as f64).collect();
+        match (reported.quantity, protocol.statistic) {
+            (Quantity::Encoder, _) => Some(sample.encode as f64),
+            (Quantity::Decoder, _) | (_, Statistic::Sum) => (!kept.is_empty()).then(|| kept.iter().sum()),
+            (Quantity::Token, Statistic::Mean) => mean(&kept),
+            (Quantity::Token, Statistic::Median) => median(&kept),
+            (Quantity::Token, Statistic::Min) => kept.iter().copied().reduce(f64::min),
+        }
+    };
+    let runs: Vec<f64> = measured.samples.iter().map(of_run).collect::<Option<_>>()?;
+    mean(&runs).map(|ns| ns / 1e9)
+}
+
+/// Seconds (of a token) in a unit.
+fn in_unit(unit: Unit, seconds: f64) -> f64 {
+    match unit {
+        Unit::SecondsPerToken | Unit::Seconds => seconds,
+        Unit::MillisecondsPerToken | Unit::Milliseconds => seconds * 1e3,
+        Unit::TokensPerSecond => 1.0 / seconds,
+    }
+}
+
+/// The table of what the paper reported, if it reported anything.
+pub fn table(plan: &Plan, lines: &[Line]) -> Option<Table> {
+    if lines.is_empty() {
+        return None;
+    }
+    let mut table =
+        Table::new(["model", "test", "unit", "paper", "measured", "against", "paper", "in its text", "measured"]).right(&[3, 4, 6, 7, 8]);
+    let number = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| significant(x, 3));
+    let times = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{}×", significant(x, 3)));
+    for line in lines {
+        let case = &plan.cases[line.case];
+        table.row([
+            plan.models[case.model].name.clone(),
+            case.test.name(),
+            line.unit.to_string(),
+            // as the paper prints it
+            line.reported.to_string(),
+            number(line.measured),
+            line.against.clone().unwrap_or_else(|| "–".to_owned()),
+            times(line.ratio_of_figures),
+            line.ratio_of_text.map_or_else(|| "–".to_owned(), |x| format!("{x}×")),
+            times(line.ratio_measured),
+        ]);
+    }
+    Some(table)
+}
+
+/// So many significant digits, no exponent.
+pub fn significant(x: f64, digits: i32) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return crate::report::fixed(x, 0);
+    }
+    let magnitude = x.abs().log10().floor() as i32;
+    crate::report::fixed(x, usize::try_from(digits - 1 - magnitude).unwrap_or(0))
+}

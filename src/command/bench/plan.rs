@@ -1,0 +1,313 @@
+//! From arguments or a suite to a [`Plan`]: which models, which cases, how they are run.
+
+use super::args::BenchArgs;
+use super::case::{Case, Test, dtype_name};
+use crate::checkpoint::{Checkpoint, Options, Outline, Shipped};
+use crate::cli::Dtype;
+use crate::error::{Error, Result};
+use crate::suite::{self, Reported, Statistic, Strategy, Suite};
+use std::path::PathBuf;
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A checkpoint's directory.
+    Directory(PathBuf),
+    /// Part of the program.
+    Shipped(Shipped),
+}
+
+/// One model of the table.
+pub struct Entry {
+    /// What the table calls it.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Seed of its weights if they are made up.
+    pub random: Option<u64>,
+    /// Its sizes.
+    pub outline: Outline,
+}
+
+/// How runs are made, and what a paper's figure is of their token times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protocol {
+    /// Runs of a case that count.
+    pub repetitions: usize,
+    /// Whether a full run goes before.
+    pub warmup: bool,
+    /// Seconds before each run.
+    pub delay: f64,
+    /// Tokens after the first that a paper's figure leaves out.
+    pub drop: usize,
+    /// What a paper's figure is of the token times that are left.
+    pub statistic: Statistic,
+}
+
+/// All that is going to be done.
+pub struct Plan {
+    /// What the suite is, and the paper behind it.
+    pub suite: Option<(String, Option<String>)>,
+    /// The models.
+    pub models: Vec<Entry>,
+    /// The cases, in the order of the table.
+    pub cases: Vec<Case>,
+    /// How.
+    pub protocol: Protocol,
+    /// What a paper reported.
+    pub reported: Vec<Reported>,
+    /// Seed of token ids and draws.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// Of the command line; `threads` are the numbers asked for.
+    pub fn new(args: &BenchArgs, threads: &[usize]) -> Result<Self> {
+        let seed = args.running.seed;
+        let mut plan = match &args.suite {
+            Some(name) => Self::of_suite(&Suite::open(name)?, threads, seed)?,
+            None => Self::of_arguments(args, threads)?,
+        };
+        let (running, protocol) = (&args.running, &mut plan.protocol);
+        protocol.repetitions = running.repetitions.unwrap_or(protocol.repetitions);
+        protocol.delay = running.delay.unwrap_or(protocol.delay);
+        protocol.warmup &= !running.no_warmup;
+        if plan.cases.is_empty() {
+            return Err(Error::usage("there is nothing to measure: no case reads or writes a token").hint("give `-p` or `-n` above 0"));
+        }
+        Ok(plan)
+    }
+
+    fn of_arguments(args: &BenchArgs, threads: &[usize]) -> Result<Self> {
+        let (lists, seed) = (&args.cases, args.running.seed);
+        let random = args.weights.random_weights.then_some(seed);
+        let mut models: Vec<Entry> = Vec::new();
+        if args.model.is_empty() {
+            let shipped = Shipped::all()
+                .into_iter()
+                .find(|s| s.weights)
+                .ok_or_else(|| Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"))?;
+            models.push(Entry::new(None, Origin::Shipped(shipped), random)?);
+        }
+        for name in &args.model {
+            let dir = PathBuf::from(name);
+            let origin = match Shipped::find(name).filter(|_| !dir.is_dir()) {
+                Some(shipped) => Origin::Shipped(shipped),
+                None => Origin::Directory(dir),
+            };
+            if models.iter().any(|m| m.origin == origin) {
+                return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
+            }
+            models.push(Entry::new(None, origin, random)?);
+        }
+        distinct_names(&mut models);
+        let list = |asked: &Option<crate::cli::List>, default: usize| asked.as_ref().map_or_else(|| vec![default], |l| l.0.clone());
+        let (prompts, new) = (list(&lists.n_prompt, 512), list(&lists.n_gen, 128));
+        let zero = vec![0];
+        let mut cases = Vec::new();
+        for (m, model) in models.iter().enumerate() {
+            let encoder = model.outline.model.info().encoder_decoder;
+            // as llama-bench: a decoder-only model has tests of reading and tests of writing
+            let products = if encoder { vec![(&prompts, &new)] } else { vec![(&prompts, &zero), (&zero, &new)] };
+            for (n_prompt, n_gen) in products {
+                let grid = suite::Grid {
+                    models: vec![m],
+                    n_prompt: n_prompt.clone(),
+                    n_gen: n_gen.clone(),
+                    n_depth: list(&lists.n_depth, 0),
+                    batch_size: list(&lists.batch_size, 1),
+                    threads: threads.iter().copied().map(Some).collect(),
+                    dtypes: args.weights.dtype.clone(),
+                    strategies: if lists.strategy.is_empty() { vec![Strategy::Greedy] } else { lists.strategy.clone() },
+                    line: 0,
+                };
+                for asked in grid.cases() {
+                    let case = case(&asked, encoder, asked.threads.unwrap_or(1))?;
+                    // different words may ask for the same: `auto` and `f32`, strategies where nothing is written
+                    cases.extend(case.filter(|c| !cases.contains(c)));
+                }
+            }
+        }
+        let protocol = Protocol { repetitions: 5, warmup: true, delay: 0.0, drop: 0, statistic: Statistic::Mean };
+        Ok(Self { suite: None, models, cases, protocol, reported: Vec::new(), seed })
+    }
+
+    fn of_suite(suite: &Suite, threads: &[usize], seed: u64) -> Result<Self> {
+        let mut models = Vec::new();
+        for model in &suite.models {
+            let origin = match &model.origin {
+                suite::Origin::Directory(path) => Origin::Directory(path.clone()),
+                suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
+            };
+            let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
+            models.push(Entry::new(Some(&model.name), origin, model.random_weights).map_err(at)?);
+        }
+        let most = threads.iter().copied().max().unwrap_or(1);
+        let mut cases = Vec::new();
+        for asked in &suite.cases {
+            let encoder = models[asked.model].outline.model.info().encoder_decoder;
+            let case = case(asked, encoder, asked.threads.unwrap_or(most)).map_err(|e| e.at(format!("{}:{}", suite.file, asked.line)))?;
+            cases.push(case.ok_or_else(|| suite.error(asked.line, "a case that reads and writes nothing"))?);
+        }
+        let p = &suite.protocol;
+        Ok(Self {
+            suite: Some((suite.summary.clone(), suite.source.clone())),
+            models,
+            cases,
+            protocol: Protocol {
+                repetitions: p.repetitions,
+                warmup: p.warmup,
+                delay: p.delay.as_secs_f64(),
+                drop: p.drop,
+                statistic: p.statistic,
+            },
+            reported: suite.reported.clone(),
+            seed,
+        })
+    }
+}
+
+/// The shipped model or configuration that a suite names.
+fn shipped(suite: &Suite, line: usize, name: &str) -> Result<Shipped> {
+    Shipped::find(name).ok_or_else(|| {
+        let all = Shipped::all().iter().map(|s| format!("`{}`", s.name)).collect::<Vec<_>>().join(", ");
+        suite
+            .error(line, format_args!("nothing of the name `{name}` is part of this program"))
+            .hint(format!("there is {all}; `path` names a directory"))
+    })
+}
+
+impl Entry {
+    fn new(name: Option<&str>, origin: Origin, random: Option<u64>) -> Result<Self> {
+        let options = Options { random_weights: random };
+        let outline = match &origin {
+            Origin::Directory(dir) => Checkpoint::outline(dir, &options)?,
+            Origin::Shipped(s) if !s.weights && random.is_none() => s.load(&options).map(Outline::from)?,
+            Origin::Shipped(shipped) => shipped.outline()?,
+        };
+        Ok(Self { name: name.map_or_else(|| outline.name.clone(), str::to_owned), origin, random, outline })
+    }
+
+    /// Loads it.
+    pub fn load(&self) -> Result<Checkpoint> {
+        let options = Options { random_weights: self.random };
+        match &self.origin {
+            Origin::Directory(dir) => Checkpoint::open(dir, &options),
+            Origin::Shipped(shipped) => shipped.load(&options),
+        }
+    }
+
+    /// The name under which the command line finds it.
+    pub fn filename(&self) -> String {
+        match &self.origin {
+            Origin::Directory(dir) => dir.display().to_string(),
+            Origin::Shipped(shipped) => shipped.name.to_owned(),
+        }
+    }
+}
+
+/// Models of the same name are told apart by their directories.
+fn distinct_names(models: &mut [Entry]) {
+    let names: Vec<String> = models.iter().map(|m| m.name.clone()).collect();
+    for (i, model) in models.iter_mut().enumerate() {
+        if names.iter().enumerate().any(|(j, n)| i != j && *n == model.name) {
+            model.name = model.filename();
+        }
+    }
+}
+
+/// The case that a line of a suite, or the command line, asks for; none where it reads and writes nothing.
+///
+/// A decoder-only model has no document apart: prompt and depth are what lies before its first new token.
+fn case(asked: &suite::Case, encoder: bool, threads: usize) -> Result<Option<Case>> {
+    let suite::Case { n_prompt: source, n_gen: new, n_depth: depth, .. } = *asked;
+    let test = match (encoder, new) {
+        (true, _) if source == 0 => {
+            return Err(Error::usage("an encoder reads 1 token at least").hint("give a prompt (`-p`, `n-prompt`) above 0"));
+        }
+        (true, 0) => Test::Encoder { source, depth: 0, new },
+        (true, _) => Test::Encoder { source, depth, new },
+        (false, 0) if source == 0 => return Ok(None),
+        (false, 0) => Test::Prompt(source),
+        (false, _) => Test::Generate { depth: source + depth, new },
+    };
+    // where nothing is chosen, the strategy is none of the case's business
+    let strategy = if new == 0 { Strategy::Greedy } else { asked.strategy };
+    let dtype = if asked.dtype == Dtype::Auto { Dtype::F32 } else { asked.dtype };
+    Ok(Some(Case { model: asked.model, test, batch: asked.batch_size, threads, dtype, strategy }))
+}
+
+impl Plan {
+    /// A case in words, with everything that tells it from others.
+    pub fn describe(&self, case: &Case) -> String {
+        let Case { batch, threads, strategy, .. } = case;
+        format!("{} {} b{batch} t{threads} {} {strategy}", self.models[case.model].name, case.test.name(), dtype_name(case.dtype))
+    }
+
+    /// What cases of one line of growth share, beside the model: all but the length.
+    pub fn kin(&self, case: &Case) -> String {
+        let kind = match case.test {
+            Test::Encoder { depth, new, .. } => format!("enc d{depth} n{new}"),
+            Test::Prompt(_) => "pp".to_owned(),
+            Test::Generate { new, .. } => format!("tg n{new}"),
+        };
+        format!("{kind} b{} t{} {} {}", case.batch, case.threads, dtype_name(case.dtype), case.strategy)
+    }
+
+    /// Batch, threads, dtype and strategy of a case: those that are not the same in all cases.
+    pub fn varied(&self, case: &Case) -> Vec<String> {
+        let all = DIMENSIONS.iter().filter(|(_, of)| self.varies(*of));
+        all.map(|(name, of)| name.replace('#', &of(case))).collect()
+    }
+
+    /// Batch, threads, dtype and strategy, in words: those that are the same in all cases.
+    pub fn constant(&self) -> Vec<String> {
+        let Some(first) = self.cases.first() else { return Vec::new() };
+        let all = DIMENSIONS.iter().filter(|(_, of)| !self.varies(*of));
+        all.map(|(name, of)| name.replace('#', &of(first))).collect()
+    }
+
+    /// Whether cases differ in a dimension.
+    pub fn varies(&self, of: fn(&Case) -> String) -> bool {
+        self.cases.windows(2).any(|w| of(&w[0]) != of(&w[1]))
+    }
+
+    /// Model and whatever else tells a line of cases from others, the length left out.
+    pub fn line_name(&self, case: &Case) -> String {
+        let tests = |c: &Case| match c.test {
+            Test::Encoder { depth, new, .. } => format!("n{new} d{depth}"),
+            Test::Prompt(_) => "pp".to_owned(),
+            Test::Generate { new, .. } => format!("tg{new}"),
+        };
+        let mut words = vec![self.models[case.model].name.clone()];
+        if self.cases.iter().any(|c| tests(c) != tests(case)) {
+            words.push(tests(case));
+        }
+        words.extend(self.varied(case));
+        words.join(", ")
+    }
+}
+
+/// How a case is told from others of the same model and test: `#` stands for the value.
+pub const DIMENSIONS: [(&str, fn(&Case) -> String); 4] = [
+    ("batch #", |c| c.batch.to_string()),
+    ("# threads", |c| c.threads.to_string()),
+    ("#", |c| dtype_name(c.dtype).to_owned()),
+    ("#", |c| c.strategy.to_string()),
+];
+
+impl Plan {
+    /// What a closing line calls a case: the model where models differ, and whatever else does.
+    pub fn title(&self, case: &Case) -> String {
+        let mut words = Vec::new();
+        let varied = self.varied(case);
+        if self.models.len() > 1 || varied.is_empty() {
+            words.push(format!("`{}`", self.models[case.model].name));
+        }
+        match (words.is_empty(), varied.is_empty()) {
+            (false, false) => format!("{} with {}", words.concat(), varied.join(", ")),
+            (true, _) => varied.join(", "),
+            (false, true) => words.concat(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! How good the summaries are whose times stand beside: what `effattn decode` writes for some documents, and what `effattn score` says of it.
+
+use super::plan::{Entry, Origin};
+use crate::cli::{Cli, Command};
+use crate::error::{Error, Result};
+use crate::output::reason;
+use crate::report::fixed;
+use clap::Parser;
+use serde_json::Value;
+use std::path::Path;
+
+/// Scores of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quality {
+    /// F × 100 of ROUGE-1, ROUGE-2 and ROUGE-Lsum, stemmed.
+    pub rouge: [Score; 3],
+    /// Perplexity of a reference's token, given the document where there is an encoder.
+    pub perplexity: Score,
+    /// Documents.
+    pub documents: usize,
+    /// How it was done.
+    pub note: String,
+}
+
+/// A score and half of its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// The score.
+    pub value: f64,
+    /// Half of its interval.
+    pub half_width: f64,
+}
+
+/// Which documents.
+pub struct Request<'a> {
+    /// A JSONL file.
+    pub data: &'a Path,
+    /// Key of the references.
+    pub ref_column: Option<&'a str>,
+    /// How many at most.
+    pub limit: Option<usize>,
+}
+
+/// Keys that references usually have.
+const COLUMNS: [&str; 5] = ["summary", "reference", "highlights", "abstract", "target"];
+
+/// The part of a data set that is used.
+pub struct Data {
+    text: String,
+    column: String,
+    documents: usize,
+}
+
+impl Data {
+    /// Reads it, before anything is measured.
+    pub fn read(request: &Request) -> Result<Self> {
+        let name = request.data.display();
+        let text = std::fs::read_to_string(request.data).map_err(|e| Error::new(format!("cannot read `{name}`: {}", reason(&e))))?;
+        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).take(request.limit.unwrap_or(usize::MAX)).collect();
+        let first: Value = lines.first().ok_or_else(|| Error::new(format!("`{name}` has no documents"))).and_then(|l| {
+            serde_json::from_str(l).map_err(|e| Error::new(format!("{name}:1: not a JSON line ({e})")).hint("`--quality` takes JSONL"))
+        })?;
+        let column = match request.ref_column {
+            Some(column) => column,
+            None => COLUMNS.into_iter().find(|c| first.get(*c).is_some()).ok_or_else(|| {
+                Error::new(format!("{name}:1: no reference summary"))
+                    .hint(format!("name its key with `--ref-column`; looked for {}", COLUMNS.join(", ")))
+            })?,
+        };
+        Ok(Self { text: lines.join("\n") + "\n", column: column.to_owned(), documents: lines.len() })
+    }
+
+    /// The scores of a model: the two commands as a user would type them, in a directory that goes away.
+    pub fn score(&self, entry: &Entry) -> Result<Quality> {
+        let dir = tempfile::Builder::new().prefix("effattn").tempdir()?;
+        let (data, summaries) = (dir.path().join("data.jsonl"), dir.path().join("summaries.jsonl"));
+        std::fs::write(&data, &self.text)?;
+        let model: Vec<String> = match &entry.origin {
+            Origin::Directory(dir) => vec![dir.display().to_string()],
+            Origin::Shipped(_) => Vec::new(),
+        };
+        let words = |words: &[&str], flag: &str| -> Vec<String> {
+            let given = words.iter().map(|w| (*w).to_owned());
+            given.chain(model.iter().flat_map(|m| [flag.to_owned(), m.clone()])).collect()
+        };
+        let (data, summaries) = (data.display().to_string(), summaries.display().to_string());
+        let decode = ["effattn", "decode", "-q", &data, "-f", "jsonl", "-o", &summaries, "--on-overflow", "truncate"];
+        run(words(&decode, "-m"), &mut std::io::sink())?;
+        let score = ["effattn", "score", "-q", &data, "--ref-column", &self.column, "-f", "json"];
+        let rouge = ["-i", &summaries, "-m", "rouge1,rouge2,rougeLsum", "--use-stemmer", "--confidence", "--seed", "12345"];
+        let rouge = json([&score[..], &rouge].concat().into_iter().map(str::to_owned).collect())?;
+        let source = if entry.outline.model.info().encoder_decoder { vec!["--source", data.as_str()] } else { Vec::new() };
+        let perplexity = json(words(&[&score[..], &["-m", "ppl"], &source].concat(), "--model"))?;
+        let number =
+            |v: &Value, key: &str| v[key].as_f64().ok_or_else(|| Error::new(format!("no `{key}` in the scores of `{}`", entry.name)));
+        let of = |i: usize| -> Result<Score> {
+            Ok(Score { value: number(&rouge[i], "value")?, half_width: number(&rouge[i], "confidence_var")? })
+        };
+        let perplexity =
+            Score { value: number(&perplexity, "token_perplexity")?, half_width: 1.96 * number(&perplexity, "standard_error")? };
+        let n = self.documents;
+        Ok(Quality {
+            rouge: [of(0)?, of(1)?, of(2)?],
+            perplexity,
+            documents: n,
+            note: format!(
+                "R: ROUGE F × 100, stemmed, of what `decode` writes for {n} documents with the checkpoint's settings, ± 95 % (bootstrap); ppl: perplexity of a reference's token"
+            ),
+        })
+    }
+}
+
+impl Quality {
+    /// As the table shows it.
+    pub fn cells(&self) -> Vec<String> {
+        self.rouge.iter().chain([&self.perplexity]).map(|s| format!("{} ± {}", fixed(s.value, 1), fixed(s.half_width, 1))).collect()
+    }
+}
+
+/// Runs a command of the program on the threads that there are.
+fn run(words: Vec<String>, out: &mut dyn std::io::Write) -> Result<()> {
+    let cli = Cli::try_parse_from(&words).map_err(|e| Error::new(format!("`{}`: {e}", words.join(" "))))?;
+    let exit = match &cli.command {
+        Command::Decode(args) => crate::command::decode::run(args, &cli.common, out)?,
+        Command::Score(args) => crate::command::score::run(args, &cli.common, out)?,
+        _ => return Err(Error::new(format!("`{}` neither decodes nor scores", words.join(" ")))),
+    };
+    match exit {
+        crate::command::Exit::Success => Ok(()),
+        _ => Err(Error::new(format!("`{}` did not end well", words.join(" ")))),
+    }
+}
+
+fn json(words: Vec<String>) -> Result<Value> {
+    let mut out = Vec::new();
+    run(words, &mut out)?;
+    serde_json::from_slice(&out).map_err(|e| Error::new(format!("the scores are no JSON ({e})")))
+}

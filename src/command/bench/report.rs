@@ -1,0 +1,363 @@
+//! The tables: times, memory, phases, growth, the paper's figures, the baseline, and the lines around them.
+
+use super::Environment;
+use super::case::{Case, Test};
+use super::compare::{Change, closing};
+use super::figures::{Figures, Series};
+use super::growth::{Line, Overtaking, Quantity, growth, overtaking};
+use super::measured::Measured;
+use super::paper::{self, Line as PaperLine, significant};
+use super::plan::{DIMENSIONS, Plan};
+use super::quality::Quality;
+use crate::kernel::simd::isa;
+use crate::report::{Table as Cells, bytes, fixed, grouped};
+use crate::timing::phases::Phase;
+use std::time::Duration;
+
+/// All that is known when the measuring is over.
+pub struct Table<'a> {
+    /// What was to be done.
+    pub plan: &'a Plan,
+    /// The machine.
+    pub environment: &'a Environment<'a>,
+    /// Figures of each case, if it was run.
+    pub figures: Vec<Option<Figures>>,
+    /// Quality of each model, if somebody asked.
+    pub quality: Vec<Option<Quality>>,
+    /// What the paper reported.
+    pub paper: Vec<PaperLine>,
+    /// Each case against the baseline, if there is one.
+    pub changes: Vec<Change>,
+}
+
+/// A table with its heading, and lines below it.
+pub struct Part {
+    /// Its heading.
+    pub heading: &'static str,
+    /// The table.
+    pub cells: Cells,
+    /// Lines below it.
+    pub notes: Vec<String>,
+}
+
+const NONE: &str = "–";
+
+impl Table<'_> {
+    /// The lines above the tables: the suite, the machine, what all cases share.
+    pub fn lead(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some((summary, source)) = &self.plan.suite {
+            lines.push(source.as_ref().map_or_else(|| summary.clone(), |s| format!("{summary} ({s})")));
+        }
+        lines.push(self.machine());
+        let p = &self.plan.protocol;
+        let runs = if p.repetitions == 1 { "1 run a case".to_owned() } else { format!("{} runs a case, interleaved", p.repetitions) };
+        let mut shared = self.plan.constant();
+        shared.extend([runs, (if p.warmup { "a warm-up before" } else { "no warm-up" }).to_owned()]);
+        if self.plan.models.iter().all(|m| m.random.is_some()) {
+            shared.push("made-up weights".to_owned());
+        }
+        lines.push(shared.join(", "));
+        lines
+    }
+
+    /// The machine in a line.
+    pub fn machine(&self) -> String {
+        let m = &self.environment.machine;
+        let memory = m.memory.map_or(String::new(), |b| format!(", {} of memory", bytes(b)));
+        let rates: Vec<String> = self.environment.bandwidth.iter().map(|(t, b)| format!("{} with {}", rate(*b), threads(*t))).collect();
+        let reads = if rates.is_empty() { String::new() } else { format!(" read at {} at best", rates.join(", ")) };
+        format!("{}, {} cores, {}{memory}{reads}, {}", m.cpu, m.physical_cores, isa().name(), m.os)
+    }
+
+    /// All tables.
+    pub fn parts(&self, measured: &[Measured]) -> Vec<Part> {
+        let lines = Line::all(self.plan, &self.figures);
+        let mut parts = vec![self.times(measured), self.memory()];
+        parts.extend(self.phases(measured));
+        parts.extend(self.growth(&lines));
+        if let Some(cells) = paper::table(self.plan, &self.paper) {
+            let notes = vec!["`paper` and `measured` behind `against`: how many times faster than the model named there".to_owned()];
+            parts.push(Part { heading: "The paper", cells, notes });
+        }
+        parts.extend(self.baseline());
+        parts
+    }
+
+    /// Who is faster.
+    pub fn closing(&self) -> Vec<String> {
+        closing(self.plan, &self.figures)
+    }
+
+    /// The cells that tell a row from others: model, test, and what varies.
+    fn names(&self, case: &Case) -> Vec<String> {
+        let mut cells = vec![self.plan.models[case.model].name.clone(), case.test.name()];
+        cells.extend(DIMENSIONS.iter().filter(|(_, of)| self.plan.varies(*of)).map(|(_, of)| of(case)));
+        cells
+    }
+
+    fn header(&self, rest: &[&str]) -> (Vec<String>, usize) {
+        let mut header = vec!["model".to_owned(), "test".to_owned()];
+        for ((_, of), name) in DIMENSIONS.iter().zip(["batch", "threads", "dtype", "strategy"]) {
+            if self.plan.varies(*of) {
+                header.push(name.to_owned());
+            }
+        }
+        let names = header.len();
+        header.extend(rest.iter().map(|s| (*s).to_owned()));
+        (header, names)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&Case, Option<&Figures>)> {
+        self.plan.cases.iter().zip(self.figures.iter().map(Option::as_ref))
+    }
+
+    fn times(&self, measured: &[Measured]) -> Part {
+        let quality = self.quality.iter().any(Option::is_some);
+        let mut columns = vec!["encode ms", "TTFT ms", "ms/token", "p50", "p90", "p99", "min–max", "t/s", "drift"];
+        if quality {
+            columns.extend(["R-1", "R-2", "R-Lsum", "ppl"]);
+        }
+        let (header, names) = self.header(&columns);
+        let right: Vec<usize> = (names..header.len()).collect();
+        let mut cells = Cells::new(header).right(&right);
+        for (case, figures) in self.rows() {
+            let mut row = self.names(case);
+            row.extend(figures.map_or_else(|| vec![NONE.to_owned(); 9], |f| time_cells(case, f)));
+            if quality {
+                let q = self.quality.get(case.model).and_then(Option::as_ref);
+                row.extend(q.map_or_else(|| vec![NONE.to_owned(); 4], Quality::cells));
+            }
+            cells.row(row);
+        }
+        Part { heading: "Times", cells, notes: self.time_notes(measured, quality) }
+    }
+
+    fn time_notes(&self, measured: &[Measured], quality: bool) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (i, case) in self.plan.cases.iter().enumerate() {
+            let name = || format!("{} {}", self.plan.models[case.model].name, self.names(case)[1..].join(", "));
+            if let Some(why) = &measured[i].failure {
+                notes.push(format!("{}: not measured: {why}", name()));
+            }
+            let Some(f) = &self.figures[i] else { continue };
+            let (runs, planned) = (measured[i].samples.len(), self.plan.protocol.repetitions);
+            if runs < planned {
+                notes.push(format!("{}: {runs} of {planned} runs", name()));
+            }
+            if f.slow_start {
+                notes.push(format!("{}: the first run was much slower than the others: was something not warm yet?", name()));
+            } else if !f.outliers.is_empty() {
+                notes.push(format!(
+                    "{}: {} of {runs} runs lie far out; something else may have used the machine",
+                    name(),
+                    f.outliers.len()
+                ));
+            }
+            if let (true, Some(token)) = (f.token_outliers > 0, &f.token) {
+                notes.push(format!(
+                    "{}: {} of {} tokens lie far out (more than 14.8 median deviations), they are kept",
+                    name(),
+                    f.token_outliers,
+                    token.n
+                ));
+            }
+        }
+        if quality {
+            notes.extend(self.quality.iter().zip(&self.plan.models).filter_map(|(q, m)| Some(format!("{}: {}", m.name, q.as_ref()?.note))));
+        }
+        notes
+    }
+
+    fn memory(&self) -> Part {
+        let columns = ["forecast", "peak RSS", "state", "B/token", "weights/step", "state/step", "GB/s", "of best"];
+        let (header, names) = self.header(&columns);
+        let right: Vec<usize> = (names..header.len()).collect();
+        let mut cells = Cells::new(header).right(&right);
+        for (case, figures) in self.rows() {
+            let mut row = self.names(case);
+            row.push(bytes(super::forecast::Forecast::of(&self.plan.models[case.model].outline, case).total()));
+            row.extend(figures.map_or_else(|| vec![NONE.to_owned(); 7], memory_cells));
+            cells.row(row);
+        }
+        Part { heading: "Memory", cells, notes: Vec::new() }
+    }
+
+    fn phases(&self, measured: &[Measured]) -> Option<Part> {
+        measured.iter().any(|m| m.phases.is_some()).then(|| {
+            let mut columns = vec!["of"];
+            columns.extend(["ms", "embed", "self-att.", "cross-att.", "feed-fwd.", "logits", "sampling", "other"]);
+            let (header, names) = self.header(&columns);
+            let right: Vec<usize> = (names + 1..header.len()).collect();
+            let mut cells = Cells::new(header).right(&right);
+            for (case, measured) in self.plan.cases.iter().zip(measured) {
+                let Some(p) = measured.phases else { continue };
+                if !matches!(case.test, Test::Generate { .. }) {
+                    cells.row(self.names(case).into_iter().chain(phase_cells("reading", &p.encode, p.encode_total, 1)));
+                }
+                if case.test.steps() > 0 {
+                    cells.row(self.names(case).into_iter().chain(phase_cells("a token", &p.steps, p.steps_total, case.test.steps())));
+                }
+            }
+            let note = "of one more run, which counts for no other figure: looking takes time too".to_owned();
+            Part { heading: "Phases", cells, notes: vec![note] }
+        })
+    }
+
+    fn growth(&self, lines: &[Line]) -> Option<Part> {
+        let fits = growth(lines);
+        if fits.is_empty() {
+            return None;
+        }
+        let mut cells = Cells::new(["model", "of", "lengths", "exponent", "95 %", "at the end"]).right(&[3, 4, 5]);
+        for fit in &fits {
+            let range = lines[fit.line].samples(fit.quantity);
+            let (first, last) = (range.first().map_or(0.0, |p| p.0), range.last().map_or(0.0, |p| p.0));
+            cells.row([
+                lines[fit.line].name.clone(),
+                fit.quantity.name().to_owned(),
+                format!("{}–{}", grouped(first as usize), grouped(last as usize)),
+                fixed(fit.power.exponent, 2),
+                fit.power.exponent_ci95.map_or_else(|| NONE.to_owned(), |c| format!("± {}", fixed(c, 2))),
+                fixed(fit.power.end, 2),
+            ]);
+        }
+        let mut notes =
+            vec!["exponent: slope of log time (or bytes) over log length; at the end: between the two longest; 2 is quadratic".to_owned()];
+        notes.extend(overtaking(lines).iter().map(|o| overtaking_line(lines, o)));
+        Some(Part { heading: "Growth", cells, notes })
+    }
+
+    fn baseline(&self) -> Option<Part> {
+        if self.changes.is_empty() {
+            return None;
+        }
+        let (header, names) = self.header(&["new/old", "95 %", ""]);
+        let mut cells = Cells::new(header).right(&[names, names + 1]);
+        for change in &self.changes {
+            let mut row = self.names(&self.plan.cases[change.case]);
+            let r = &change.ratio;
+            row.push(fixed(r.value, 3));
+            row.push(if change.certain { format!("{}–{}", fixed(r.low, 3), fixed(r.high, 3)) } else { NONE.to_owned() });
+            let word = match () {
+                () if change.tripped => "too slow",
+                () if !change.certain => "one run: no interval",
+                () if r.low > 1.0 => "slower",
+                () if r.high < 1.0 => "faster",
+                () => "no difference shown",
+            };
+            row.push(word.to_owned());
+            cells.row(row);
+        }
+        Some(Part { heading: "Against the baseline", cells, notes: Vec::new() })
+    }
+
+    /// What was timed and what was not.
+    pub fn footer(&self) -> Vec<String> {
+        let mut lines = vec![
+            "encode: the document through the encoder, and the keys and values of the decoder's layers; of a decoder-only model: the prompt but for its last token".to_owned(),
+            "TTFT: start to first token, encode included; ms/token: (total − TTFT) / (tokens − 1), the mean over runs ± its 95 % interval (Student's t); p50 to max: all tokens after the first".to_owned(),
+            "t/s: tokens of all documents over the steps' time (read, where nothing is written); drift: last quarter of the tokens against the first".to_owned(),
+            "peak RSS: of the process in the case's first run, other models left out; B/token: growth of the state with a token of context; GB/s: weights and state that a step reads, over the median token".to_owned(),
+            "timed: model and search; not timed: loading, tokenising, detokenising, printing; no end token, no logits processors".to_owned(),
+        ];
+        if let Some(short) = self.environment.bandwidth_note() {
+            lines.push(short);
+        }
+        lines
+    }
+}
+
+fn threads(n: usize) -> String {
+    if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") }
+}
+
+fn rate(bytes_per_second: f64) -> String {
+    format!("{} GB/s", fixed(bytes_per_second / 1e9, 1))
+}
+
+/// Milliseconds of nanoseconds, with as many digits as they are worth.
+fn ms(ns: f64) -> String {
+    let x = ns / 1e6;
+    fixed(x, digits(x))
+}
+
+fn digits(ms: f64) -> usize {
+    match ms {
+        x if x >= 1000.0 => 0,
+        x if x >= 100.0 => 1,
+        x if x >= 10.0 => 2,
+        _ => 3,
+    }
+}
+
+/// Mean and interval, both with the mean's digits.
+fn interval(series: &Series) -> String {
+    let (mean, n) = (series.summary.mean / 1e6, digits(series.summary.mean / 1e6));
+    let half = series.summary.ci95.map_or_else(String::new, |c| format!(" ± {}", fixed(c / 1e6, n)));
+    format!("{}{half}", fixed(mean, n))
+}
+
+fn time_cells(case: &Case, f: &Figures) -> Vec<String> {
+    let none = || NONE.to_owned();
+    let token = |of: fn(&crate::timing::summary::Summary) -> f64| f.token.as_ref().map_or_else(none, |t| ms(of(t)));
+    let range = f.token.as_ref().map_or_else(none, |t| format!("{}–{}", ms(t.min), ms(t.max)));
+    let rates: Vec<f64> = f.test.samples.iter().map(|ns| (case.test.tokens() * case.batch) as f64 / (ns / 1e9)).collect();
+    vec![
+        if matches!(case.test, Test::Generate { depth: 0, .. }) { none() } else { interval(&f.encode) },
+        f.ttft.as_ref().map_or_else(none, |t| ms(t.summary.mean)),
+        f.tpot.as_ref().map_or_else(none, interval),
+        token(|t| t.p50),
+        token(|t| t.p90),
+        token(|t| t.p99),
+        range,
+        super::figures::mean(&rates).map_or_else(none, |r| significant(r, 4)),
+        f.drift.map_or_else(none, |d| format!("{}{} %", if d >= 0.0 { "+" } else { "−" }, fixed(d.abs() * 100.0, 1))),
+    ]
+}
+
+fn memory_cells(f: &Figures) -> Vec<String> {
+    let none = || NONE.to_owned();
+    let traffic = f.traffic.as_ref();
+    let reached = traffic.and_then(|t| Some((t.weights as f64 + t.state) / (f.token.as_ref()?.p50 / 1e9)));
+    vec![
+        f.peak.map_or_else(none, bytes),
+        bytes(f.state),
+        grouped(f.bytes_per_token.round() as usize),
+        traffic.map_or_else(none, |t| bytes(t.weights)),
+        traffic.map_or_else(none, |t| bytes(t.state as usize)),
+        reached.map_or_else(none, |r| fixed(r / 1e9, 1)),
+        traffic.and_then(|t| t.share).map_or_else(none, |s| format!("{} %", fixed(s * 100.0, 0))),
+    ]
+}
+
+fn phase_cells(of: &str, times: &[Duration; Phase::ALL.len()], total: Duration, n: usize) -> Vec<String> {
+    let nanos = total.as_nanos() as f64;
+    let share =
+        |d: Duration| if total.is_zero() { NONE.to_owned() } else { format!("{} %", fixed(100.0 * d.as_nanos() as f64 / nanos, 1)) };
+    let mut cells = vec![of.to_owned(), ms(nanos / n as f64)];
+    cells.extend(times.iter().map(|d| share(*d)));
+    cells.push(share(total.saturating_sub(times.iter().sum())));
+    cells
+}
+
+fn overtaking_line(lines: &[Line], o: &Overtaking) -> String {
+    let (winner, loser) = (&lines[o.winner].name, &lines[o.loser].name);
+    let what = if o.quantity == Quantity::Encode { "encode time" } else { "time a token" };
+    let tokens = |x: f64| grouped(x.round() as usize);
+    let bound = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), tokens);
+    let interval = format!("95 %: {}–{}", bound(o.crossing.low), bound(o.crossing.high));
+    let at = tokens(o.crossing.at);
+    match o.between {
+        Some((low, high)) => {
+            format!(
+                "{what}: `{winner}` overtakes `{loser}` at {at} tokens ({interval}), between {} and {} as measured",
+                tokens(low),
+                tokens(high)
+            )
+        }
+        None => {
+            format!("{what}: `{winner}` would overtake `{loser}` at {at} tokens ({interval}) if the fits hold beyond what was measured")
+        }
+    }
+}

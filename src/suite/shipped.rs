@@ -1,0 +1,152 @@
+//! Suites that are part of the program, and how a name on the command line becomes a suite.
+
+use super::text::{Text, all};
+use super::{LONGEST, Suite};
+use crate::error::{Error, Result};
+use crate::nearest::nearest;
+use std::io::Read;
+use std::path::Path;
+
+/// A suite that is part of the program.
+#[derive(Debug, Clone, Copy)]
+pub struct Shipped {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its file below `models/suites`.
+    pub file: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+/// All of them.
+pub const SHIPPED: &[Shipped] = &[
+    Shipped { name: "quick", file: "quick.toml", text: include_str!("../../models/suites/quick.toml") },
+    Shipped { name: "length", file: "length.toml", text: include_str!("../../models/suites/length.toml") },
+];
+
+impl Shipped {
+    /// The suite.
+    pub fn suite(&self) -> Result<Suite> {
+        Suite::parse(self.file, self.text, None)
+    }
+}
+
+impl Suite {
+    /// The suite of that name, or else in that file; `./quick` is a file even where a suite is called `quick`.
+    ///
+    /// A name that is neither is a usage error which lists the suites there are.
+    pub fn open(name_or_path: &str) -> Result<Suite> {
+        if let Some(shipped) = SHIPPED.iter().find(|s| s.name == name_or_path) {
+            return shipped.suite();
+        }
+        let path = Path::new(name_or_path);
+        let bytes = read(path).map_err(|e| refusal(name_or_path, &e))?;
+        let text = std::str::from_utf8(&bytes).map_err(|e| {
+            let at = e.valid_up_to();
+            let error = Text::new(name_or_path, &bytes).error(at, format!("not UTF-8: byte 0x{:02x}", bytes[at]));
+            error.hint("convert it first, for instance `iconv -f latin1 -t utf-8 FILE`")
+        })?;
+        Suite::parse(name_or_path, text, Some(path.parent().unwrap_or(Path::new(""))))
+    }
+}
+
+/// The bytes of a file, of a long one only so many that its length is known to be too much.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Why there is no suite in that file: whoever names one without a directory or an extension may have meant a shipped suite.
+fn refusal(name: &str, e: &std::io::Error) -> Error {
+    let names = || SHIPPED.iter().map(|s| s.name);
+    let shipped = format!("suites in this program are {}; any other is named by its file", all(names()));
+    if Path::new(name).is_dir() {
+        return Error::new(format!("`{name}` is a directory")).hint("a suite is one TOML file: name that");
+    }
+    let path = name.contains(['/', '\\']) || Path::new(name).extension().is_some();
+    if e.kind() != std::io::ErrorKind::NotFound || path {
+        return Error::new(format!("cannot read `{name}`: {}", crate::output::reason(e))).hint(shipped);
+    }
+    let near = nearest(name, names()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    Error::usage(format!("unknown suite {}", super::text::shown(name))).hint(near + &shipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::Origin;
+
+    fn refused(name: &str) -> Error {
+        Suite::open(name).unwrap_err()
+    }
+
+    #[test]
+    fn every_shipped_suite_is_sound_and_names_only_what_is_part_of_the_program() {
+        for shipped in SHIPPED {
+            let suite = Suite::open(shipped.name).unwrap();
+            assert_eq!((suite.file.as_str(), &suite), (shipped.file, &shipped.suite().unwrap()));
+            assert_eq!(shipped.file, format!("{}.toml", shipped.name));
+            assert!(suite.models.iter().all(|m| matches!(m.origin, Origin::Shipped(_))));
+            assert!(std::path::Path::new("models/suites").join(shipped.file).exists());
+        }
+        assert_eq!(std::fs::read_dir("models/suites").unwrap().count(), SHIPPED.len(), "each file is registered");
+    }
+
+    #[test]
+    fn what_the_shipped_suites_measure() {
+        let numbers = |name: &str| {
+            let suite = Suite::open(name).unwrap();
+            let cases: Vec<_> = suite.cases.iter().map(|c| (suite.model(c).name.clone(), c.n_prompt, c.n_gen)).collect();
+            (suite.protocol.repetitions, cases)
+        };
+        assert_eq!(numbers("quick"), (3, [256, 1024, 4096].map(|n| ("led-small".to_owned(), n, 64)).to_vec()));
+        let lengths = |model: &str| [512, 1024, 2048, 4096, 8192, 16384].map(|n| (model.to_owned(), n, 32));
+        assert_eq!(numbers("length"), (3, [lengths("led"), lengths("bart")].concat()));
+        assert!(Suite::open("length").unwrap().models.iter().all(|m| m.random_weights == Some(0)));
+    }
+
+    #[test]
+    fn a_name_nobody_knows_lists_those_there_are() {
+        let there = "suites in this program are `quick`, `length`; any other is named by its file";
+        let error = refused("qick");
+        assert_eq!((error.message(), error.exit_code()), ("unknown suite `qick`", 2));
+        assert_eq!(error.remedy(), Some(format!("did you mean `quick`? {there}").as_str()));
+        assert_eq!(refused("arxiv").remedy(), Some(there));
+        assert_eq!((refused("").message(), refused("").remedy()), ("unknown suite ``", Some(there)));
+        for name in ["no/such", "quick.toml", "./quick"] {
+            let error = refused(name);
+            assert_eq!((error.message(), error.exit_code()), (format!("cannot read `{name}`: no such file or directory").as_str(), 1));
+            assert_eq!(error.remedy(), Some(there));
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        let name = file.to_str().unwrap();
+        let hint = "convert it first, for instance `iconv -f latin1 -t utf-8 FILE`";
+        for (bytes, line, byte) in
+            [(&b"summary = \"s\"\nsource = \"caf\xe9\""[..], 2, "e9"), (b"\xff\xfes\0u\0", 1, "ff"), (b"a\n\n\xc3", 3, "c3")]
+        {
+            std::fs::write(&file, bytes).unwrap();
+            let error = refused(name);
+            assert_eq!((error.message(), error.remedy()), (format!("{name}:{line}: not UTF-8: byte 0x{byte}").as_str(), Some(hint)));
+        }
+        let error = refused(dir.path().to_str().unwrap());
+        assert_eq!(error.message(), format!("`{}` is a directory", dir.path().display()));
+        assert_eq!(error.remedy(), Some("a suite is one TOML file: name that"));
+    }
+
+    #[test]
+    fn a_file_begins_its_paths_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        let text = "summary = \"s\"\n[[model]]\nname = \"m\"\npath = \"../m\"\n[[case]]\nn-prompt = 1\nn-gen = 1\n";
+        std::fs::write(&file, text).unwrap();
+        let suite = Suite::open(file.to_str().unwrap()).unwrap();
+        assert_eq!(suite.models[0].origin, Origin::Directory(dir.path().join("../m")));
+        assert_eq!(suite.file, file.to_str().unwrap());
+    }
+}
