@@ -54,7 +54,7 @@ fn sized(last_level_cache: Option<usize>, available: Option<usize>) -> usize {
 /// Passes over a buffer of so many bytes that read 4 GiB in all, or a little more: with the smallest buffer half a second on one
 /// core of an ordinary machine. The largest takes longer than that to be touched, by one core, but few caches ask for it.
 pub fn passes(bytes: usize) -> usize {
-    (4096 * MIB / (bytes + 1)).clamp(8, 16)
+    (4096 * MIB / bytes.max(1)).clamp(8, 16)
 }
 
 /// Reads `bytes` bytes `passes` times (once at least) with all threads of the current rayon pool, each its own part.
@@ -111,15 +111,15 @@ fn total(buffer: &[u64], isa: Isa) -> u64 {
     sums.into_iter().fold(0, u64::wrapping_add)
 }
 
-/// The sum of a slice modulo 2⁶⁴, by the instruction set `isa`, which this machine has.
+/// The sum of a slice modulo 2⁶⁴, by the instruction set `isa` where this machine has it.
 fn sum(x: &[u64], isa: Isa) -> u64 {
     match isa {
-        // SAFETY: the caller gives a path that this machine has
+        // SAFETY: this machine has it
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { sum_avx512(x) },
+        Isa::Avx512 if isa.available() => unsafe { sum_avx512(x) },
         // SAFETY: as above
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { sum_avx2(x) },
+        Isa::Avx2 if isa.available() => unsafe { sum_avx2(x) },
         _ => add_up::<16>(x),
     }
 }

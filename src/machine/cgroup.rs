@@ -147,6 +147,9 @@ mod tests {
         assert_eq!(left_of(&f), Some(300));
         f.put("/sys/fs/cgroup/user.slice/app.scope/memory.current", "500\n");
         assert_eq!(left_of(&f), Some(0));
+        // the group at the mount point itself, as in a container
+        f = files("0::/a/b\n", TWO, [("/sys/fs/cgroup/memory.max", "70\n"), ("/sys/fs/cgroup/memory.current", "50\n")]);
+        assert_eq!(left_of(&f), Some(20));
     }
 
     #[test]
@@ -165,6 +168,15 @@ mod tests {
             ],
         );
         assert_eq!(left_of(&f), Some(1200));
+        let mut other = f.clone();
+        // another controller's group says nothing about memory, wherever it is
+        other.put("/proc/self/cgroup", "1:cpu:/box\n4:memory:/7\n");
+        assert_eq!(left_of(&other), Some(9_223_372_036_854_771_712 - 5000));
+        let mut turned: Vec<&str> = ONE.lines().collect();
+        turned.reverse();
+        other = f;
+        other.put("/proc/self/mountinfo", turned.join("\n"));
+        assert_eq!(left_of(&other), Some(1200));
     }
 
     #[test]
@@ -178,6 +190,15 @@ mod tests {
         f.put("/sys/fs/cgroup/memory/inner/memory.limit_in_bytes", "150");
         f.put("/sys/fs/cgroup/memory/inner/memory.usage_in_bytes", "50");
         assert_eq!(left_of(&f), Some(100));
+        // groups whose names only look like part of this one
+        f = files("4:memory:/docker/abcdef\n", mounts, limits);
+        f.put("/sys/fs/cgroup/memory/def/memory.limit_in_bytes", "10");
+        f.put("/sys/fs/cgroup/memory/def/memory.usage_in_bytes", "5");
+        assert_eq!(left_of(&f), Some(300));
+        f = files("4:memory:/../def\n", ONE, limits);
+        f.put("/sys/fs/cgroup/memory/../def/memory.limit_in_bytes", "10");
+        f.put("/sys/fs/cgroup/memory/../def/memory.usage_in_bytes", "5");
+        assert_eq!(left_of(&f), Some(300));
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub trait Gauge {
 }
 
 /// This process.
+///
+/// Linux counts pages on each core and adds up late: what [`Gauge::peak`] tells may be some hundred KiB too low, on machines of
+/// many cores some MiB. Elsewhere the mark cannot be set back, and on Windows there is none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Process;
 
@@ -84,7 +87,8 @@ fn most() -> Option<usize> {
 
 /// Asks the allocator to hand freed memory back to the system, so that one case's peak does not contain what an earlier one left.
 ///
-/// Only glibc keeps enough of it to be asked.
+/// Only glibc can be asked. Even so it keeps the upper end, up to 64 MiB, of each heap that threads other than the main one have:
+/// what is large and short-lived had better be allocated by the main thread.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call takes no pointer and locks what it touches

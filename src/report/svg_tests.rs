@@ -164,7 +164,11 @@ fn error_bars_reach_from_low_to_high() {
     let (low, high) = (height_of(&doc, "10 ms") as i32, height_of(&doc, "1 s") as i32);
     let x = circles(&doc)[0].0 as i32;
     assert!(text.contains(&format!(" {x},{low} {x},{high} ")), "{text}");
-    // without one there is no more than a marker
+    // one bar for two points, and none without one: no more than a marker
+    let two = with(vec![bar, Point::new(2.0, 100.0)]);
+    let doc = Document::parse(&two).unwrap();
+    let bars = doc.descendants().find(|n| n.has_tag_name("title") && n.text() == Some("s")).unwrap().parent().unwrap();
+    assert_eq!(bars.children().filter(|n| n.has_tag_name("polyline")).count(), 1);
     assert_eq!(with(vec![Point::new(1.0, 100.0)]).matches("<title>s</title>").count(), 1);
 }
 
@@ -185,7 +189,7 @@ fn the_legend_names_each_series_once_above_the_data() {
         let lines = groups.filter(|g| g.attribute("stroke-dasharray").is_some());
         lines.map(|g| g.last_element_child().unwrap().attribute("stroke").unwrap().to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(strokes("bart"), ["#D55E00", "#D55E00"]);
+    assert_eq!(strokes("bart"), ["#ED6504", "#ED6504"]);
 }
 
 #[test]
@@ -226,4 +230,40 @@ fn what_cannot_be_drawn() {
     let good = series("good", &[(1.0, 1.0)]);
     assert!(message(&[tokens(vec![good.clone()]), tokens(vec![good.clone(), series("bad", &[(1.0, 0.0)])])]).contains("`bad`"));
     assert!(message(&[tokens(vec![good, series("bad", &[(1.0, f64::NAN)])])]).contains("`bad`"));
+}
+
+#[test]
+fn up_to_eight_measured_places_are_labelled() {
+    let thirds = |n: i32| (0..n).map(|i| (f64::from(3 << i), 1.0)).collect::<Vec<_>>();
+    let labels = |n: i32| {
+        let text = svg(&[tokens(vec![series("s", &thirds(n))])]).unwrap();
+        let all = texts(&Document::parse(&text).unwrap());
+        all.into_iter().map(|t| t.1).filter(|t| t.parse::<u32>().is_ok()).collect::<Vec<_>>()
+    };
+    assert_eq!(labels(8), ["3", "6", "12", "24", "48", "96", "192", "384"]);
+    assert_eq!(labels(9), ["4", "8", "16", "32", "64", "128", "256", "512"]);
+}
+
+#[test]
+fn the_first_series_lies_on_top() {
+    let text = svg(&[tokens(vec![series("first", &[(1.0, 1.0)]), series("second", &[(1.0, 1.0)])])]).unwrap();
+    assert!(text.find("<title>second</title>") < text.find("<title>first</title>"));
+}
+
+#[test]
+fn charts_are_in_line() {
+    let wide = tokens(vec![series("s", &[(1.0, 100.0), (2.0, 900.0)])]);
+    let narrow = chart((Unit::Count, Scale::Log), (Unit::Count, Scale::Log), vec![series("s", &[(1.0, 1.0), (2.0, 4.0)])]);
+    let long = Chart { title: "many words ".repeat(20), ..narrow.clone() };
+    let text = svg(&[wide, long, narrow.clone(), narrow]).unwrap();
+    let doc = Document::parse(&text).unwrap();
+    // each point is two circles, each chart two points; the first point is the lowest, and both charts of a row have it at the same part
+    let at = circles(&doc);
+    let first = |chart: usize| at[chart * 4];
+    assert_eq!(at.len(), 16);
+    assert_eq!((first(0).0, first(1).0), (first(2).0, first(3).0), "left edges");
+    assert_eq!((first(0).1, first(2).1), (first(1).1, first(3).1), "lower edges");
+    // a short heading stands close to its data
+    let heads: Vec<f64> = texts(&doc).iter().filter(|t| t.1 == "up").map(|t| t.0[1]).collect();
+    assert_eq!(heads[0], heads[1]);
 }

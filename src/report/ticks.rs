@@ -179,6 +179,7 @@ mod tests {
         assert_eq!(linear(Unit::Milliseconds, -20.0, 20.0), ["−20 ms", "−10 ms", "0 ms", "10 ms", "20 ms"]);
         assert_eq!(linear(Unit::Milliseconds, 0.0, 0.05), ["0 µs", "10 µs", "20 µs", "30 µs", "40 µs", "50 µs"]);
         assert_eq!(linear(Unit::Count, 0.0, 3.0), ["0", "1", "2", "3"]);
+        assert_eq!(linear(Unit::Count, 0.0, 1.2), ["0", "1"]);
         assert_eq!(linear(Unit::Count, 0.0, 1e6), ["0", "200,000", "400,000", "600,000", "800,000", "1,000,000"]);
         assert_eq!(linear(Unit::Bytes, 0.0, 1.2e9), ["0 GiB", "0.25 GiB", "0.50 GiB", "0.75 GiB", "1.00 GiB"]);
         assert_eq!(linear(Unit::Bytes, 3.0e9, 3.006e9), ["2,862 MiB", "2,863 MiB", "2,864 MiB", "2,865 MiB", "2,866 MiB"]);

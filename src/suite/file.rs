@@ -27,7 +27,7 @@ impl Suite {
             let long = Text::new(file, b"").error(0, "the file is longer than 1 MiB, which no suite is");
             return Err(long.hint("name a suite file: TOML with `[[model]]` and `[[case]]`"));
         }
-        // editors on Windows put a mark there, which TOML knows nothing of
+        // some editors put a mark there, and a file with nothing else is empty
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let place = Text::new(file, text.as_bytes());
         if text.trim().is_empty() {

@@ -23,20 +23,28 @@ impl Random {
     }
 }
 
+/// Values for keys that may not like them.
+#[rustfmt::skip]
+const VALUES: [&str; 26] = [
+    "0", "1", "-1", "3", "512", "4096", "64", "1e9", "nan", "inf", "true", "[]", "[1, 512]", "{}", "\"1-8*2\"", "\"8-1\"", "\"1-4*1\"",
+    "99999999999999999999", "18446744073709551615", "\"led\"", "\"bart\"", "\"sum\"", "\"s\"", "\"tokens/s\"", "\"beam4\"", "[\"auto\", \"f32\"]",
+];
+
 /// What may stand where it does not belong.
 #[rustfmt::skip]
-const WORDS: [&str; 44] = [
-    "0", "1", "-1", "3", "512", "4096", "1e9", "nan", "inf", "true", "1-8*2", "8-1", "1-4*1", "99999999999999999999", "18446744073709551615",
-    "\"", "'", "\"\"\"", "[", "]", "[[", "]]", "{", "}", "=", ".", ",", "#", "\r", "\n", "\r\n", "\0", "é", "\u{202e}",
-    "led", "\"bart\"", "\"sum\"", "\"s\"", "\"tokens/s\"", "\"beam4\"", "n-gen", "drop", "of = \"decoder\"\n", "against = \"led\"\n",
+const SIGNS: [&str; 24] = [
+    "\"", "'", "\"\"\"", "[", "]", "[[", "]]", "{", "}", "=", ".", ",", "#", "\r", "\n", "\r\n", "\0", "é", "\u{202e}", "7", "n-gen",
+    "\ndrop = 2\n", "\nof = \"decoder\"\n", "\nagainst = \"led\"\n",
 ];
 
 /// One change: of a line, a value, a letter, or where the file ends.
 fn mutated(text: &str, random: &mut Random) -> String {
     let mut lines: Vec<&str> = text.split('\n').collect();
     let (a, b) = (random.below(lines.len()), random.below(lines.len()));
-    let (key, value) = (lines[a].split(' ').next().unwrap_or(""), lines[b].split(" = ").last().unwrap_or(""));
-    let (own, other) = (format!("{key} = {}", random.of(&WORDS)), format!("{key} = {value}"));
+    let keyed: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains(" = ")).collect();
+    let (key, other) = if keyed.is_empty() { (a, b) } else { (random.of(&keyed), random.of(&keyed)) };
+    let value = |value: &str| format!("{} = {value}", lines[key].split(' ').next().unwrap_or(""));
+    let (own, other) = (value(random.of(&VALUES)), value(lines[other].split(" = ").last().unwrap_or("")));
     let mut at = random.below(text.len() + 1);
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -45,9 +53,9 @@ fn mutated(text: &str, random: &mut Random) -> String {
         0 | 1 => drop(lines.remove(a)),
         2 | 3 => lines.insert(a, lines[b]),
         4 | 5 => lines.swap(a, b),
-        6..=9 => lines[a] = &own,
-        10..=15 => lines[a] = &other,
-        16 => return format!("{}{}{}", &text[..at], random.of(&WORDS), &text[at..]),
+        6..=9 => lines[key] = &own,
+        10..=15 => lines[key] = &other,
+        16 => return format!("{}{}{}", &text[..at], random.of(&SIGNS), &text[at..]),
         17 => return text.char_indices().filter(|(i, _)| *i != at).map(|(_, c)| c).collect(),
         _ if random.below(8) == 0 => return text[..at].to_owned(),
         _ => lines.push(lines[a]),
@@ -82,11 +90,11 @@ fn sound(suite: &Suite) {
 
 /// The error says where, on one line, and what to do.
 fn located(error: &Error, text: &str) {
-    let rest = error.message().strip_prefix("f.toml:").expect(error.message());
+    let rest = error.message().strip_prefix("f.toml:").unwrap_or_else(|| panic!("{error}"));
     let (line, what) = rest.split_once(": ").expect(rest);
     let line: usize = line.parse().expect(rest);
     assert!((1..=text.split('\n').count()).contains(&line), "{error}\n{text}");
-    let hint = error.remedy().expect(error.message());
+    let hint = error.remedy().unwrap_or_else(|| panic!("{error}"));
     for said in [what, hint] {
         assert!(!said.is_empty() && said.len() < 2000 && !said.contains(char::is_control), "{said}");
     }
@@ -96,8 +104,9 @@ fn located(error: &Error, text: &str) {
 fn files_with_mistakes() {
     let mut random = Random(2_004_051_500);
     let (mut good, mut no_toml, mut wrong) = (0, 0, HashSet::new());
-    for _ in 0..20_000 {
-        let mut text = GOOD.join("\n");
+    for _ in 0..40_000 {
+        // without all its rows a file survives more changes
+        let mut text = GOOD[..random.of(&[32, 48, 54])].join("\n");
         for _ in 0..=random.below(3) {
             text = mutated(&text, &mut random);
         }
@@ -118,10 +127,7 @@ fn files_with_mistakes() {
         }
     }
     // mistakes of every kind were made: with too few of one, the checks behind it were never met
-    if std::env::var("SHOW").is_ok() {
-        eprintln!("{good} {no_toml} {}", wrong.len());
-    }
-    assert!(good > 500 && no_toml > 1000 && wrong.len() > 300, "{good} {no_toml} {}", wrong.len());
+    assert!(good > 1000 && no_toml > 3000 && wrong.len() > 400, "{good} {no_toml} {}", wrong.len());
 }
 
 #[test]
@@ -163,26 +169,9 @@ fn long_files_take_bounded_time() {
         list("n-prompt=[", "1,", "1]"),
         list("n-prompt=8\nmodels=[", "\"m\",", "]"),
     ];
+    #[rustfmt::skip]
     let pieces = [
-        "[",
-        "[[",
-        "]",
-        "{",
-        "\"",
-        "'''",
-        "a.",
-        "a = [",
-        "a = {a = ",
-        "a=1\n",
-        "a.b=1\n",
-        "\0",
-        "\n",
-        "\r",
-        "é",
-        "#",
-        "[[model]]\n",
-        "[model]\n",
-        "1,",
+        "[", "[[", "]", "{", "\"", "'''", "a.", "a = [", "a = {a = ", "a=1\n", "a.b=1\n", "\0", "\n", "\r", "é", "#", "[[model]]\n", "[model]\n", "1,",
     ];
     files.extend(pieces.map(|piece| filled("", |_| piece.to_owned())));
     for text in &files {
@@ -191,17 +180,11 @@ fn long_files_take_bounded_time() {
         // a loop inside a loop over such a file takes hours; a busy machine does not
         assert!(start.elapsed() < Duration::from_secs(60), "{:?} for {error}", start.elapsed());
         located(&error, text);
-        if std::env::var("SHOW").is_ok() {
-            eprintln!("{:?} {error}", start.elapsed());
-        }
     }
     let rows = |i: usize| format!("[[reported]]\nmodel=\"m\"\nfigure=1\nunit=\"s\"\nn-depth={}\nbatch-size={}\n", i % 100, 1 + i / 100);
     let largest = format!("{one}n-prompt=1\nn-depth=\"0-99\"\nbatch-size=\"1-100\"\n") + &(0..MOST_REPORTED).map(rows).collect::<String>();
     let (start, suite) = (Instant::now(), Suite::parse("f.toml", &largest, None).unwrap());
     assert!(suite.cases.len() == MOST_CASES && suite.reported.len() == MOST_REPORTED && start.elapsed() < Duration::from_secs(60));
-    if std::env::var("SHOW").is_ok() {
-        eprintln!("{:?} largest", start.elapsed());
-    }
     located(&Suite::parse("f.toml", &"a = 1\n".repeat(2_000_000), None).unwrap_err(), "");
 }
 

@@ -2,6 +2,47 @@
 //!
 //! A suite is a TOML file; its keys are the command line's flags where there is one. What the file leaves open has the command line's default.
 //! Whatever does not fit is one error with file and line, and with a remedy.
+//!
+//! ```toml
+//! summary = "LED against BART, 512 to 16,384 tokens"   # one line
+//! source = "a paper, table 8"                          # where the figures and the protocol come from
+//!
+//! [protocol]                       # every key may be left out
+//! repetitions = 5                  # runs of a case after its warm-up
+//! warmup = true                    # one full run before
+//! drop = 0                         # token times left out at the start of each run, beside the time to first token
+//! statistic = "mean"               # mean, median, min or sum: what the paper's figures are of the token times that are left
+//! delay = 0                        # seconds between runs
+//!
+//! [[model]]
+//! name = "led"                     # what report and rows call it
+//! path = "../led-base-16384"       # a directory, from where this file is; or, instead,
+//! # shipped = "led-base-16384"     # what is part of the program
+//! random-weights = true            # config.json is enough
+//! seed = 0                         # of the random weights
+//!
+//! [[case]]                         # the product of its lists; only n-prompt and n-gen must be there
+//! models = ["led", "bart"]         # left out: all
+//! n-prompt = "512-16384*2"         # a number, an array of numbers, or lists and ranges as on the command line
+//! n-gen = 64
+//! n-depth = 0
+//! batch-size = 1
+//! threads = [1, 2]                 # left out: the machine's default
+//! dtype = "auto"
+//! strategy = ["greedy", "beam4"]
+//!
+//! [[reported]]                     # a figure of the paper, with as many keys of its case as name one and no other
+//! model = "led"
+//! n-prompt = 512
+//! threads = 1
+//! strategy = "greedy"
+//! figure = 0.061
+//! unit = "s/token"                 # s/token, ms/token or tokens/s of a token; s or ms of the encoder,
+//! # of = "decoder"                 # or else, where the statistic is sum, of all token times together
+//! where = "table 8"
+//! against = "bart"                 # whose row for the same case the paper compares it with
+//! ratio = 2.62                     # how many times faster the paper's text says it is
+//! ```
 
 mod case;
 mod fields;

@@ -341,6 +341,8 @@ fn cases_that_name_no_model_or_are_there_twice() {
     assert!(parse(&small("").replace("n-gen = 8", "n-gen = 0")).is_ok());
     assert_eq!(parse(&small("n-depth = \"0-99\"\nbatch-size = \"1-100\"")).unwrap().cases.len(), 10_000);
     let many = "a `[[case]]` is the product of its lists: shorten them";
+    let one_more = small("n-depth = \"0-99\"\nbatch-size = \"1-100\"\n[[case]]\nn-prompt = 9\nn-gen = 8");
+    refuses(&one_more, 10, "the suite has more than 10,000 cases", many);
     refuses(&small("n-depth = \"0-100\"\nbatch-size = \"1-100\""), 5, "the suite has more than 10,000 cases", many);
     let huge = ["n-depth", "batch-size", "threads"].map(|k| format!("{k} = \"1-1000\"\n")).concat();
     refuses(&small(&huge).replace("= 8", "= \"1-1000\""), 5, "the suite has more than 10,000 cases", many);
@@ -488,4 +490,20 @@ fn what_is_not_toml() {
     let once = "a table has a key once; one more model or case begins with `[[model]]` or `[[case]]`";
     refused(&[(30, "n-prompt = 1")], 30, "not TOML: duplicate key", once);
     refused(&[(16, "[protocol]")], 16, "not TOML: duplicate key", once);
+}
+
+#[test]
+fn the_documented_file_is_a_suite() {
+    let text: Vec<&str> =
+        include_str!("mod.rs").lines().filter_map(|l| l.strip_prefix("//!")).map(|l| l.strip_prefix(' ').unwrap_or(l)).collect();
+    let (from, to) = (text.iter().position(|l| *l == "```toml").unwrap(), text.iter().position(|l| *l == "```").unwrap());
+    let mut text = text[from + 1..to].join("\n");
+    text += "\n[[model]]\nname = \"bart\"\nshipped = \"bart\"\n";
+    text += "[[reported]]\nmodel = \"bart\"\nn-prompt = 512\nthreads = 1\nstrategy = \"greedy\"\nfigure = 0.16\nunit = \"s/token\"\n";
+    let suite = parse(&text).unwrap();
+    assert_eq!((suite.cases.len(), suite.reported[0].against, suite.protocol.clone()), (2 * 6 * 2 * 2, Some(1), Protocol::default()));
+    // the other ways that it shows are right as well
+    assert!(parse(&text.replace("path =", "# path =").replace("# shipped", "shipped")).is_ok());
+    let sums = text.replace("\"mean\"", "\"sum\"").replace("\"s/token\"", "\"s\"\nof = \"decoder\"");
+    assert_eq!(parse(&sums).unwrap().reported[0].quantity, Quantity::Decoder);
 }

@@ -58,15 +58,15 @@ fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: fn(&
                 format!("{test}: {fast_name} {verb} {} times faster than {slow_name} (one run each: no interval)", digits(value))
             });
         };
-        let half = (r.high - r.low) / 2.0;
         if r.low <= 1.0 {
+            let bounds = format!("{}–{}", digits(r.low), digits(r.high));
             return Some(format!(
-                "{test}: {fast_name} {verb} as fast as {slow_name}, as far as these runs tell ({} ± {})",
-                digits(r.value),
-                digits(half)
+                "{test}: no difference shown: {fast_name} {verb} {} times faster than {slow_name} (95 %: {bounds})",
+                digits(r.value)
             ));
         }
-        Some(format!("{test}: {fast_name} {verb} {} ± {} times faster than {slow_name}", digits(r.value), digits(half)))
+        let half = digits((r.high - r.low) / 2.0);
+        Some(format!("{test}: {fast_name} {verb} {} ± {half} times faster than {slow_name}", digits(r.value)))
     };
     same.iter().filter(|s| !std::ptr::eq(s.0, fastest.0)).filter_map(line).collect()
 }

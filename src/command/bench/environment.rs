@@ -1,6 +1,7 @@
 //! The machine as a run of `bench` sees it: what it is, how fast it reads, how much memory is left, and what time it is.
 
 use super::plan::Plan;
+use crate::command::interrupt;
 use crate::command::threads::pool;
 use crate::error::Result;
 use crate::kernel::stream::{buffer_size, passes, read_bandwidth};
@@ -24,6 +25,8 @@ pub struct Environment<'a> {
     pub available: Option<usize>,
     /// Tells how much memory is taken.
     pub gauge: &'a dyn Gauge,
+    /// Whether the user wants out: looked at between runs and between tokens.
+    pub stop: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Tells the date and time (RFC 3339).
     pub now: fn() -> String,
 }
@@ -44,7 +47,16 @@ impl Environment<'_> {
         }
         memory::give_back();
         let now = || jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        Ok(Self { clock, machine, bandwidth, beyond_cache, available: memory::available(), gauge: &Process, now })
+        Ok(Self {
+            clock,
+            machine,
+            bandwidth,
+            beyond_cache,
+            available: memory::available(),
+            gauge: &Process,
+            stop: Arc::new(interrupt::raised),
+            now,
+        })
     }
 
     /// Bytes a second that the machine reads at best with so many threads.

@@ -149,10 +149,11 @@ impl<'a> Early<'a> {
         Self { job, quality, wanted, printed: Vec::new() }
     }
 
-    fn print(&mut self, i: usize, measured: &Measured, progress: &Progress, out: &mut dyn Write) -> Result<()> {
+    /// False where nobody reads any more.
+    fn print(&mut self, i: usize, measured: &Measured, progress: &Progress, out: &mut dyn Write) -> Result<bool> {
         // what a paper reports is compared with other cases, which are not done yet
         if !self.wanted || !self.job.plan.reported.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let plan = self.job.plan;
         let mut figures: Vec<Option<Figures>> = vec![None; plan.cases.len()];
@@ -167,7 +168,10 @@ impl<'a> Early<'a> {
         };
         let line = record::record(&table, i, measured);
         self.printed.push(i);
-        progress.aside(|| writeln!(out, "{line}").and_then(|()| out.flush())).map_err(Error::from)
+        match progress.aside(|| writeln!(out, "{line}").and_then(|()| out.flush())) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            other => other.map(|()| true).map_err(Error::from),
+        }
     }
 }
 
@@ -261,6 +265,9 @@ fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (En
         }
     };
     remarks.iter().for_each(|r| tell(format!("note: {r}")));
+    if end == End::Closed {
+        return Ok(Exit::Success);
+    }
     let failed: Vec<usize> = (0..measured.len()).filter(|&i| measured[i].failure.is_some()).collect();
     let name = |i: usize| job.plan.describe(&job.plan.cases[i]);
     if failed.len() == measured.len() {
@@ -282,7 +289,8 @@ fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (En
                 ));
             }
             Some(journal) => journal.remove(),
-            None => tell("note: what was finished is in the table".to_owned()),
+            None if measured.iter().any(|m| !m.samples.is_empty()) => tell("note: what was finished is in the table".to_owned()),
+            None => {}
         }
         return Ok(Exit::Interrupted);
     }

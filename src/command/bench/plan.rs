@@ -256,15 +256,13 @@ impl Plan {
 
     /// Batch, threads, dtype and strategy of a case: those that are not the same in all cases.
     pub fn varied(&self, case: &Case) -> Vec<String> {
-        let all = DIMENSIONS.iter().filter(|(_, of)| self.varies(*of));
-        all.map(|(name, of)| name.replace('#', &of(case))).collect()
+        DIMENSIONS.iter().filter(|(_, of)| self.varies(*of)).map(|(name, of)| in_words(name, &of(case))).collect()
     }
 
     /// Batch, threads, dtype and strategy, in words: those that are the same in all cases.
     pub fn constant(&self) -> Vec<String> {
         let Some(first) = self.cases.first() else { return Vec::new() };
-        let all = DIMENSIONS.iter().filter(|(_, of)| !self.varies(*of));
-        all.map(|(name, of)| name.replace('#', &of(first))).collect()
+        DIMENSIONS.iter().filter(|(_, of)| !self.varies(*of)).map(|(name, of)| in_words(name, &of(first))).collect()
     }
 
     /// Whether cases differ in a dimension.
@@ -286,6 +284,12 @@ impl Plan {
         words.extend(self.varied(case));
         words.join(", ")
     }
+}
+
+/// `# threads` and 4: `4 threads`; one of them is no plural.
+fn in_words(name: &str, value: &str) -> String {
+    let words = name.replace('#', value);
+    if value == "1" { words.trim_end_matches('s').to_owned() } else { words }
 }
 
 /// How a case is told from others of the same model and test: `#` stands for the value.

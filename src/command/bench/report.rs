@@ -180,7 +180,17 @@ impl Table<'_> {
             row.extend(figures.map_or_else(|| vec![NONE.to_owned(); 7], memory_cells));
             cells.row(row);
         }
-        Part { heading: "Memory", cells, notes: Vec::new() }
+        Part { heading: "Memory", cells, notes: self.cache_note().into_iter().collect() }
+    }
+
+    /// What is to be said where a step's bytes need not come from memory at all.
+    fn cache_note(&self) -> Option<String> {
+        let cache = self.environment.machine.last_level_cache?;
+        let fits = |f: &Figures| f.traffic.as_ref().is_some_and(|t| t.weights as f64 + t.state < cache as f64);
+        let any = self.figures.iter().flatten().any(fits);
+        any.then(|| {
+            format!("steps that read less than the cache holds ({}) need no memory: their share of its best rate says little", bytes(cache))
+        })
     }
 
     fn phases(&self, measured: &[Measured]) -> Option<Part> {

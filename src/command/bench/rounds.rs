@@ -6,9 +6,8 @@ use super::journal::Journal;
 use super::measured::Measured;
 use super::plan::Plan;
 use super::progress::Progress;
-use super::work::{Sample, Worker};
+use super::work::Worker;
 use crate::cli::Dtype;
-use crate::command::interrupt;
 use crate::command::threads::pool;
 use crate::error::{Error, Result};
 use crate::machine::memory::give_back;
@@ -24,6 +23,8 @@ pub enum End {
     Done,
     /// The user asked to stop.
     Interrupted,
+    /// Nobody reads the output any more.
+    Closed,
 }
 
 /// A model in memory.
@@ -34,6 +35,9 @@ struct Loaded {
     /// Bytes resident since it was loaded and not before.
     added: usize,
 }
+
+/// Hears of a case that is done, and says whether to go on.
+pub type News<'a> = dyn FnMut(usize, &Measured) -> Result<bool> + 'a;
 
 /// What measures.
 pub struct Rounds<'a> {
@@ -47,8 +51,8 @@ pub struct Rounds<'a> {
     pub phases: bool,
     /// What the user sees meanwhile.
     pub progress: &'a Progress,
-    /// Called when a case is done.
-    pub done: &'a mut dyn FnMut(usize, &Measured) -> Result<()>,
+    /// Called when a case is done; false where nobody wants to hear of more.
+    pub done: &'a mut News<'a>,
     pools: BTreeMap<usize, ThreadPool>,
 }
 
@@ -59,7 +63,7 @@ impl<'a> Rounds<'a> {
         environment: &'a Environment<'a>,
         journal: Option<&'a mut Journal>,
         phases: bool,
-        (progress, done): (&'a Progress, &'a mut dyn FnMut(usize, &Measured) -> Result<()>),
+        (progress, done): (&'a Progress, &'a mut News<'a>),
     ) -> Self {
         Self { plan, environment, journal, phases, progress, done, pools: BTreeMap::new() }
     }
@@ -73,8 +77,9 @@ impl<'a> Rounds<'a> {
             }
         }
         for group in self.groups(measured) {
-            if self.group(&group, measured)? == End::Interrupted {
-                return Ok(End::Interrupted);
+            match self.group(&group, measured)? {
+                End::Done => {}
+                end => return Ok(end),
             }
         }
         Ok(End::Done)
@@ -103,25 +108,27 @@ impl<'a> Rounds<'a> {
 
     fn group(&mut self, cases: &[usize], measured: &mut [Measured]) -> Result<End> {
         let repetitions = self.plan.protocol.repetitions;
-        let todo: Vec<usize> = cases.iter().copied().filter(|&i| measured[i].samples.len() < repetitions).collect();
+        let open = |m: &Measured| m.samples.len() < repetitions || (self.phases && m.phases.is_none());
+        let todo: Vec<usize> = cases.iter().copied().filter(|&i| open(&measured[i])).collect();
         let models = self.load(&todo, measured)?;
         let rounds = if self.plan.protocol.warmup { 0..repetitions + 1 } else { 1..repetitions + 1 };
         for round in rounds {
             for &i in &todo {
-                if interrupt::raised() {
+                if (self.environment.stop)() {
                     return Ok(End::Interrupted);
                 }
-                if measured[i].failure.is_some() || (round > 0 && measured[i].samples.len() >= round) {
+                if measured[i].failure.is_some() {
                     continue;
                 }
-                self.progress.run(&self.plan.describe(&self.plan.cases[i]), round, repetitions);
-                match self.turn(i, round, &models, &mut measured[i]) {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(End::Interrupted),
-                    Err(error) => measured[i].failure = Some(error.message().to_owned()),
-                }
-                if round == repetitions && measured[i].failure.is_none() && !self.finish(i, &models, &mut measured[i])? {
+                // an earlier run may have done it already
+                if (round == 0 || measured[i].samples.len() < round) && !self.turn(i, round, &models, &mut measured[i])? {
                     return Ok(End::Interrupted);
+                }
+                if round == repetitions && measured[i].failure.is_none() {
+                    match self.finish(i, &models, &mut measured[i])? {
+                        End::Done => {}
+                        end => return Ok(end),
+                    }
                 }
             }
         }
@@ -160,8 +167,9 @@ impl<'a> Rounds<'a> {
         Ok(models)
     }
 
-    /// One run of case `i`; round 0 does not count. False if it was stopped.
+    /// One run of case `i`; round 0 does not count. False if it was stopped; a run that fails is noted, and its case runs no more.
     fn turn(&mut self, i: usize, round: usize, models: &[Loaded], measured: &mut Measured) -> Result<bool> {
+        self.progress.run(&self.plan.describe(&self.plan.cases[i]), round, self.plan.protocol.repetitions);
         self.wait();
         // memory is read off a case's first run: the others are alike, and nothing disturbs their times
         let weigh = round == 0 || (measured.samples.is_empty() && !self.plan.protocol.warmup);
@@ -170,7 +178,14 @@ impl<'a> Rounds<'a> {
         }
         let weigh = weigh && self.environment.gauge.reset_peak();
         let time = self.environment.today();
-        let Some(sample) = self.sample(i, models)? else { return Ok(false) };
+        let sample = match self.with(i, models, |worker, case| worker.run(case)) {
+            Ok(Some(sample)) => sample,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                measured.failure = Some(error.message().to_owned());
+                return Ok(true);
+            }
+        };
         if weigh {
             let case = &self.plan.cases[i];
             let others: usize = models.iter().filter(|m| (m.index, m.dtype) != (case.model, case.dtype)).map(|m| m.added).sum();
@@ -188,7 +203,7 @@ impl<'a> Rounds<'a> {
 
     fn wait(&self) {
         let until = std::time::Instant::now() + Duration::from_secs_f64(self.plan.protocol.delay);
-        while !interrupt::raised() {
+        while !(self.environment.stop)() {
             let left = until.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
                 return;
@@ -197,20 +212,15 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    fn sample(&self, i: usize, models: &[Loaded]) -> Result<Option<Sample>> {
-        self.with(i, models, |worker, case| worker.run(case))
-    }
-
-    /// What comes after a case's last run: its phases, if somebody asked, and the news. False if it was stopped.
-    fn finish(&mut self, i: usize, models: &[Loaded], measured: &mut Measured) -> Result<bool> {
+    /// What comes after a case's last run: its phases, if somebody asked, and the news.
+    fn finish(&mut self, i: usize, models: &[Loaded], measured: &mut Measured) -> Result<End> {
         if self.phases {
             match self.with(i, models, |worker, case| worker.phases(case))? {
                 Some(times) => measured.phases = Some(times),
-                None => return Ok(false),
+                None => return Ok(End::Interrupted),
             }
         }
-        (self.done)(i, measured)?;
-        Ok(true)
+        Ok(if (self.done)(i, measured)? { End::Done } else { End::Closed })
     }
 
     /// Calls `f` on the threads of case `i` with what runs its model.
@@ -219,7 +229,7 @@ impl<'a> Rounds<'a> {
         let loaded = models.iter().find(|m| (m.index, m.dtype) == (case.model, case.dtype));
         let model = loaded.ok_or_else(|| Error::new("the model of the case is not loaded"))?.model.as_ref();
         let pool = self.pools.get(&case.threads).ok_or_else(|| Error::new("no threads were started for the case"))?;
-        let worker = Worker { model, clock: &self.environment.clock, seed: self.plan.seed, stop: interrupt::raised };
+        let worker = Worker { model, clock: &self.environment.clock, seed: self.plan.seed, stop: &*self.environment.stop };
         pool.install(|| f(&worker, case))
     }
 }

@@ -53,7 +53,7 @@ pub struct Worker<'a> {
     /// Seed of token ids and draws.
     pub seed: u64,
     /// Whether to give up: looked at between steps, outside of what is timed.
-    pub stop: fn() -> bool,
+    pub stop: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
 /// Tokens of a forced beginning that are read at once: their logits are all made, and thrown away.
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn worker<'a>(model: &'a dyn Model, clock: &'a Arc<dyn Clock>) -> Worker<'a> {
-        Worker { model, clock, seed: 0, stop: || false }
+        Worker { model, clock, seed: 0, stop: &|| false }
     }
 
     /// Looks at the clock: start, encoder, then skip, then one a token; each moves it on by one more than the last.
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_stopped_run_is_none() {
         let (model, clock): (_, Arc<dyn Clock>) = (tiny("led"), Arc::new(Fake::ticking(Duration::from_nanos(1))));
-        let worker = Worker { stop: || true, ..worker(&*model, &clock) };
+        let worker = Worker { stop: &|| true, ..worker(&*model, &clock) };
         assert_eq!(worker.run(&case(Test::Encoder { source: 9, depth: 0, new: 4 }, 1, Strategy::Greedy)).unwrap(), None);
     }
 }
