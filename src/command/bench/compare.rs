@@ -26,7 +26,7 @@ pub fn closing(plan: &Plan, figures: &[Option<Figures>]) -> Vec<String> {
             continue;
         }
         let encodes = matches!(case.test, Test::Encoder { new: 1.., .. });
-        let mut parts: Vec<(&str, fn(&Figures) -> &[f64])> = Vec::new();
+        let mut parts: Vec<(&str, Times)> = Vec::new();
         if encodes {
             parts.push(("encodes", |f| &f.encode.samples));
         }
@@ -38,6 +38,9 @@ pub fn closing(plan: &Plan, figures: &[Option<Figures>]) -> Vec<String> {
     lines
 }
 
+/// Times of the runs of a case.
+type Times = fn(&Figures) -> &[f64];
+
 fn verb(test: Test) -> &'static str {
     match test {
         Test::Encoder { new: 0, .. } => "encodes",
@@ -46,7 +49,7 @@ fn verb(test: Test) -> &'static str {
     }
 }
 
-fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: fn(&Figures) -> &[f64]) -> Vec<String> {
+fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: Times) -> Vec<String> {
     let time = |f: &Figures| super::figures::mean(of(f)).unwrap_or(f64::INFINITY);
     let Some(fastest) = same.iter().min_by(|a, b| time(a.1).total_cmp(&time(b.1))) else { return Vec::new() };
     let test = fastest.0.test.name();
@@ -144,7 +147,7 @@ pub fn against(old: &[Old], records: &[(usize, Value, Vec<f64>)], above: Option<
         let (Some(new_mean), Some(old_mean)) = (super::figures::mean(samples), super::figures::mean(&before.samples)) else { continue };
         let value = new_mean / old_mean;
         let interval = ratio(samples, &before.samples);
-        let ratio = interval.clone().unwrap_or(Interval { value, low: f64::NAN, high: f64::NAN });
+        let ratio = interval.unwrap_or(Interval { value, low: f64::NAN, high: f64::NAN });
         let tripped = above.is_some_and(|percent| ratio.low > 1.0 + percent / 100.0);
         changes.push(Change { case: *case, certain: interval.is_some(), ratio, tripped });
     }

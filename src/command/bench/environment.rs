@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::machine::memory::{self, Gauge, Process};
 use crate::timing::{Clock, System};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// The machine. Tests bring their own.
@@ -39,10 +40,10 @@ impl Environment<'_> {
         let clock: Arc<dyn Clock> = Arc::new(System::start());
         let (mut bandwidth, mut beyond_cache) = (BTreeMap::new(), true);
         for case in &plan.cases {
-            if !bandwidth.contains_key(&case.threads) {
+            if let Entry::Vacant(place) = bandwidth.entry(case.threads) {
                 let rate = pool(case.threads)?.install(|| read_bandwidth(size, passes(size), &|| clock.now()));
                 beyond_cache &= rate.beyond_cache(machine.last_level_cache);
-                bandwidth.insert(case.threads, rate.best);
+                place.insert(rate.best);
             }
         }
         memory::give_back();

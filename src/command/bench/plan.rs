@@ -292,8 +292,11 @@ fn in_words(name: &str, value: &str) -> String {
     if value == "1" { words.trim_end_matches('s').to_owned() } else { words }
 }
 
+/// The value of a dimension.
+type Value = fn(&Case) -> String;
+
 /// How a case is told from others of the same model and test: `#` stands for the value.
-pub const DIMENSIONS: [(&str, fn(&Case) -> String); 4] = [
+pub const DIMENSIONS: [(&str, Value); 4] = [
     ("batch #", |c| c.batch.to_string()),
     ("# threads", |c| c.threads.to_string()),
     ("#", |c| dtype_name(c.dtype).to_owned()),

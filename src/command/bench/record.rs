@@ -151,8 +151,9 @@ fn phases(put: &mut dyn FnMut(&str, Value), measured: &Measured) {
     put("token_phases_ns", measured.phases.map(|p| object(&p.steps, p.steps_total)).into());
 }
 
+type Pick = fn(&Quality) -> &Score;
 /// Scores of a model by key.
-const QUALITY: [(&str, fn(&Quality) -> &Score); 4] =
+const QUALITY: [(&str, Pick); 4] =
     [("rouge1", |q| &q.rouge[0]), ("rouge2", |q| &q.rouge[1]), ("rougeLsum", |q| &q.rouge[2]), ("token_perplexity", |q| &q.perplexity)];
 
 fn quality(put: &mut dyn FnMut(&str, Value), q: Option<&Quality>) {

@@ -14,6 +14,7 @@ use crate::machine::memory::give_back;
 use crate::model::Model;
 use rayon::ThreadPool;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 /// Why the rounds came to an end.
@@ -72,8 +73,8 @@ impl<'a> Rounds<'a> {
     pub fn run(mut self, measured: &mut [Measured]) -> Result<End> {
         self.refuse(measured);
         for case in &self.plan.cases {
-            if !self.pools.contains_key(&case.threads) {
-                self.pools.insert(case.threads, pool(case.threads)?);
+            if let Entry::Vacant(place) = self.pools.entry(case.threads) {
+                place.insert(pool(case.threads)?);
             }
         }
         for group in self.groups(measured) {
