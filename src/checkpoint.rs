@@ -61,6 +61,12 @@ impl Shipped {
         Self::all().into_iter().find(|s| s.name == name)
     }
 
+    /// `model_type` of its config.json.
+    pub fn model_type(&self) -> &'static str {
+        let config = json("config.json", self.config).ok();
+        config.and_then(|c| arch::find(&c).ok()).map_or("unknown", |a| a.model_type)
+    }
+
     /// Loads it; `random_weights` is the seed of made-up ones, which a mere configuration needs.
     pub fn load(&self, options: &Options) -> Result<Checkpoint> {
         match options.random_weights {

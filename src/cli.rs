@@ -41,7 +41,7 @@ pub enum Command {
     Score(Box<ScoreArgs>),
     /// Show what a checkpoint holds
     Inspect(InspectArgs),
-    /// List what this build knows: architectures, attention variants, decode strategies
+    /// List what this build knows: architectures, attention variants, decode strategies, metrics, suites
     List(ListArgs),
     /// Compare a model with stored outputs of its reference implementation
     Verify(VerifyArgs),

@@ -42,6 +42,7 @@ fn links_lead_somewhere() {
         "docs/architecture.md",
         "docs/variants.md",
         "docs/adding-a-variant.md",
+        "docs/benchmarking.md",
         "docs/notation.md",
         "docs/formats.md",
         "docs/metrics.md",

@@ -10,6 +10,7 @@ use super::sample::Draw;
 use super::settings::Generation;
 use super::stop::{Finish, Lengths};
 use crate::error::{Error, Result};
+use crate::kernel::on_the_pool;
 use crate::memory::State;
 use crate::model::Model;
 use crate::timing::phases::Phase;
@@ -188,7 +189,7 @@ impl Iterator for Search<'_> {
         if self.next.is_empty() {
             return None;
         }
-        let step = self.advance();
+        let step = on_the_pool(|| self.advance());
         if step.is_err() {
             self.next.clear();
         }

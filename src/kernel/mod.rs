@@ -31,6 +31,14 @@ pub fn tensor(x: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
     Ok(Tensor::from_vec(x, shape.into(), &Device::Cpu)?)
 }
 
+/// Runs `f` on a thread of the pool, where it is not on one already.
+///
+/// A parallel loop that is called from outside of the pool hands its work over and sleeps; a step of a small model has dozens of
+/// them and lasts a millisecond. So whoever steps goes to the pool once a step.
+pub fn on_the_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 /// Where tasks write, each its own part.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared(pub *mut f32);

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 const SCORED_COLUMNS: [&str; 11] =
     ["reference", "references", "summary", "target", "highlights", "abstract", "summaries", "document", "article", "text", "input"];
 
+/// Columns of references.
+pub(crate) const REFERENCE_COLUMNS: [&str; 7] = ["reference", "references", "summary", "target", "highlights", "abstract", "summaries"];
+
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -23,11 +26,7 @@ impl Role {
     /// Where records hold such texts.
     pub(super) fn columns(self) -> &'static Columns {
         match self {
-            Role::Reference => &Columns {
-                noun: "reference",
-                option: "--ref-column",
-                defaults: &["reference", "references", "summary", "target", "highlights", "abstract", "summaries"],
-            },
+            Role::Reference => &Columns { noun: "reference", option: "--ref-column", defaults: &REFERENCE_COLUMNS },
             Role::Hypothesis => {
                 &Columns { noun: "hypothesis", option: "--hyp-column", defaults: &["summary_text", "hypothesis", "prediction", "output"] }
             }

@@ -6,7 +6,7 @@
 //! Files of records that all have an `id` are joined by it, in the order of the first system; all else is joined by place.
 
 mod bytes;
-mod columns;
+pub(crate) mod columns;
 mod file;
 mod join;
 mod jsonl;

@@ -90,7 +90,7 @@ pub struct RunArgs {
     /// Decode the documents of a JSONL file with each checkpoint and show ROUGE and perplexity beside its times
     #[arg(long, value_name = "DATA")]
     pub quality: Option<PathBuf>,
-    /// Key of the reference summaries in DATA [default: the first of summary, reference, highlights, abstract, target]
+    /// Key of the reference summaries in DATA [default: as `effattn score`]
     #[arg(long, value_name = "NAME", requires = "quality")]
     pub ref_column: Option<String>,
     /// Use only the first documents of DATA

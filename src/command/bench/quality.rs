@@ -5,8 +5,9 @@ use crate::cli::{Cli, Command};
 use crate::error::{Error, Result};
 use crate::output::reason;
 use crate::report::fixed;
+use crate::segments::columns::REFERENCE_COLUMNS;
 use clap::Parser;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Scores of one model.
@@ -41,12 +42,12 @@ pub struct Request<'a> {
     pub limit: Option<usize>,
 }
 
-/// Keys that references usually have.
-const COLUMNS: [&str; 5] = ["summary", "reference", "highlights", "abstract", "target"];
-
 /// The part of a data set that is used.
 pub struct Data {
+    /// Its lines.
     text: String,
+    /// The same with the first reference of each document alone, for perplexity.
+    first: String,
     column: String,
     documents: usize,
 }
@@ -56,25 +57,36 @@ impl Data {
     pub fn read(request: &Request) -> Result<Self> {
         let name = request.data.display();
         let text = std::fs::read_to_string(request.data).map_err(|e| Error::new(format!("cannot read `{name}`: {}", reason(&e))))?;
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).take(request.limit.unwrap_or(usize::MAX)).collect();
-        let first: Value = lines.first().ok_or_else(|| Error::new(format!("`{name}` has no documents"))).and_then(|l| {
-            serde_json::from_str(l).map_err(|e| Error::new(format!("{name}:1: not a JSON line ({e})")).hint("`--quality` takes JSONL"))
-        })?;
-        let column = match request.ref_column {
-            Some(column) => column,
-            None => COLUMNS.into_iter().find(|c| first.get(*c).is_some()).ok_or_else(|| {
-                Error::new(format!("{name}:1: no reference summary"))
-                    .hint(format!("name its key with `--ref-column`; looked for {}", COLUMNS.join(", ")))
-            })?,
-        };
-        Ok(Self { text: lines.join("\n") + "\n", column: column.to_owned(), documents: lines.len() })
+        let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).take(request.limit.unwrap_or(usize::MAX));
+        let mut data = Self { text: String::new(), first: String::new(), column: String::new(), documents: 0 };
+        for (i, line) in lines {
+            let at = |why: String| Error::new(format!("{name}:{}: {why}", i + 1));
+            let mut record: Map<String, Value> = serde_json::from_str(line)
+                .map_err(|e| at(format!("not a JSON object ({e})")).hint("`--quality` takes JSONL with documents and their summaries"))?;
+            if data.documents == 0 {
+                let known = || REFERENCE_COLUMNS.into_iter().find(|c| record.contains_key(*c));
+                let missing = || at("no reference summary".to_owned()).hint("name its key with `--ref-column`");
+                data.column = request.ref_column.or_else(known).ok_or_else(missing)?.to_owned();
+            }
+            if let Some(Value::Array(references)) = record.get_mut(&data.column) {
+                references.truncate(1);
+            }
+            data.text += &format!("{line}\n");
+            data.first += &format!("{}\n", Value::Object(record));
+            data.documents += 1;
+        }
+        match data.documents {
+            0 => Err(Error::new(format!("`{name}` has no documents"))),
+            _ => Ok(data),
+        }
     }
 
     /// The scores of a model: the two commands as a user would type them, in a directory that goes away.
     pub fn score(&self, entry: &Entry) -> Result<Quality> {
         let dir = tempfile::Builder::new().prefix("effattn").tempdir()?;
-        let (data, summaries) = (dir.path().join("data.jsonl"), dir.path().join("summaries.jsonl"));
+        let [data, first, summaries] = ["data.jsonl", "first.jsonl", "summaries.jsonl"].map(|f| dir.path().join(f));
         std::fs::write(&data, &self.text)?;
+        std::fs::write(&first, &self.first)?;
         let model: Vec<String> = match &entry.origin {
             Origin::Directory(dir) => vec![dir.display().to_string()],
             Origin::Shipped(_) => Vec::new(),
@@ -83,14 +95,14 @@ impl Data {
             let given = words.iter().map(|w| (*w).to_owned());
             given.chain(model.iter().flat_map(|m| [flag.to_owned(), m.clone()])).collect()
         };
-        let (data, summaries) = (data.display().to_string(), summaries.display().to_string());
+        let [data, first, summaries] = [data, first, summaries].map(|f| f.display().to_string());
         let decode = ["effattn", "decode", "-q", &data, "-f", "jsonl", "-o", &summaries, "--on-overflow", "truncate"];
         run(words(&decode, "-m"), &mut std::io::sink())?;
-        let score = ["effattn", "score", "-q", &data, "--ref-column", &self.column, "-f", "json"];
+        let score = |data| ["effattn", "score", "-q", data, "--ref-column", &self.column, "-f", "json"];
         let rouge = ["-i", &summaries, "-m", "rouge1,rouge2,rougeLsum", "--use-stemmer", "--confidence", "--seed", "12345"];
-        let rouge = json([&score[..], &rouge].concat().into_iter().map(str::to_owned).collect())?;
-        let source = if entry.outline.model.info().encoder_decoder { vec!["--source", data.as_str()] } else { Vec::new() };
-        let perplexity = json(words(&[&score[..], &["-m", "ppl"], &source].concat(), "--model"))?;
+        let rouge = json([&score(&data)[..], &rouge].concat().into_iter().map(str::to_owned).collect())?;
+        let source = if entry.outline.model.info().encoder_decoder { vec!["--source", first.as_str()] } else { Vec::new() };
+        let perplexity = json(words(&[&score(&first)[..], &["-m", "ppl"], &source].concat(), "--model"))?;
         let number =
             |v: &Value, key: &str| v[key].as_f64().ok_or_else(|| Error::new(format!("no `{key}` in the scores of `{}`", entry.name)));
         let of = |i: usize| -> Result<Score> {
@@ -104,7 +116,7 @@ impl Data {
             perplexity,
             documents: n,
             note: format!(
-                "R: ROUGE F × 100, stemmed, of what `decode` writes for {n} documents with the checkpoint's settings, ± 95 % (bootstrap); ppl: perplexity of a reference's token"
+                "R: ROUGE F × 100, stemmed, of what `decode` writes for {n} documents with the checkpoint's settings, ± 95 % (bootstrap); ppl: perplexity of a token of the first reference ± 95 %"
             ),
         })
     }

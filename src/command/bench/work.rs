@@ -223,4 +223,32 @@ mod tests {
         let worker = Worker { stop: &|| true, ..worker(&*model, &clock) };
         assert_eq!(worker.run(&case(Test::Encoder { source: 9, depth: 0, new: 4 }, 1, Strategy::Greedy)).unwrap(), None);
     }
+
+    /// Encoder and tokens add up to what a clock outside sees, and looking at the clock is a small part of it.
+    #[cfg(feature = "embedded-model")]
+    #[test]
+    fn the_parts_add_up_to_the_whole() {
+        use std::time::Instant;
+        let model = crate::checkpoint::Checkpoint::embedded().unwrap().model;
+        let clock: Arc<dyn Clock> = Arc::new(crate::timing::System::start());
+        let case = case(Test::Encoder { source: 300, depth: 0, new: 40 }, 1, Strategy::Greedy);
+        let worker = worker(&*model, &clock);
+        worker.run(&case).unwrap();
+        let run = || {
+            let outside = Instant::now();
+            let sample = worker.run(&case).unwrap().unwrap();
+            let wall = outside.elapsed().as_nanos() as f64;
+            let looks = Instant::now();
+            (0..sample.tokens.len() + 3).for_each(|_| {
+                std::hint::black_box(clock.now());
+            });
+            let looks = looks.elapsed().as_nanos() as f64;
+            let parts = (sample.encode + sample.tokens.iter().sum::<u64>()) as f64;
+            (parts / wall, looks / wall)
+        };
+        // a machine that is busy may stop us between two looks: the best of a few says what the program does
+        let runs: Vec<(f64, f64)> = (0..5).map(|_| run()).collect();
+        assert!(runs.iter().all(|(parts, _)| *parts <= 1.0), "{runs:?}");
+        assert!(runs.iter().any(|(parts, looks)| *parts > 0.98 && *looks < 0.01), "{runs:?}");
+    }
 }

@@ -4,6 +4,7 @@ use super::codec::Codec;
 use super::fit::{Overflow, Prepared, Room, fit};
 use crate::decode::{Finish, Generation, Step, search};
 use crate::error::{Error, Result};
+use crate::kernel::on_the_pool;
 use crate::model::{Model, Source};
 use crate::timing::{Clock, Laps, Timing};
 use std::str::FromStr;
@@ -132,7 +133,7 @@ impl Decoder<'_> {
         let source = Source { global: self.global.as_ref().map(|g| vec![g.clone(); rows.len()]), ..Source::new(ids.clone()) };
         let seeds: Vec<u64> = rows.iter().map(|r| r.seed).collect();
         let mut laps = Laps::start(self.clock);
-        let (state, first) = self.model.encode(&source)?;
+        let (state, first) = on_the_pool(|| self.model.encode(&source))?;
         let prompts = if self.model.info().encoder_decoder { first.iter().map(|&t| vec![t]).collect() } else { ids };
         let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
         let mut search = search(self.model, state, first, prompts, &seeds, self.generation)?;
