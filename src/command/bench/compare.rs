@@ -68,8 +68,13 @@ fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: Time
                 digits(r.value)
             ));
         }
-        let half = digits((r.high - r.low) / 2.0);
-        Some(format!("{test}: {fast_name} {verb} {} ± {half} times faster than {slow_name}", digits(r.value)))
+        let half = (r.high - r.low) / 2.0;
+        // an interval far from symmetric: its half would reach below 1, which its low end does not
+        if r.value - half <= 1.0 {
+            let bounds = format!("{}–{}", digits(r.low), digits(r.high));
+            return Some(format!("{test}: {fast_name} {verb} {} times faster than {slow_name} (95 %: {bounds})", digits(r.value)));
+        }
+        Some(format!("{test}: {fast_name} {verb} {} ± {} times faster than {slow_name}", digits(r.value), digits(half)))
     };
     same.iter().filter(|s| !std::ptr::eq(s.0, fastest.0)).filter_map(line).collect()
 }

@@ -116,10 +116,10 @@ fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
     let printed = early.printed;
     let figures = plan.cases.iter().zip(&measured).map(|(c, m)| figures(job, c, m)).collect();
     let paper = paper::lines(plan, &measured);
-    let mut table = Table { plan, environment, figures, quality, paper, changes: Vec::new() };
-    let remarks = compare_with_baseline(job, &mut table, &measured);
+    let mut table = Table { plan, environment, figures, quality, paper, changes: Vec::new(), remarks: Vec::new() };
+    compare_with_baseline(job, &mut table, &measured);
     report(job, &table, &measured, &printed, out)?;
-    conclude(job, &table, &measured, (end, journal), &remarks)
+    conclude(job, &table, &measured, (end, journal))
 }
 
 fn figures(job: &Job, case: &case::Case, measured: &Measured) -> Option<Figures> {
@@ -165,6 +165,7 @@ impl<'a> Early<'a> {
             quality: self.quality.to_vec(),
             paper: Vec::new(),
             changes: Vec::new(),
+            remarks: Vec::new(),
         };
         let line = record::record(&table, i, measured);
         self.printed.push(i);
@@ -176,16 +177,15 @@ impl<'a> Early<'a> {
 }
 
 /// Fills in the changes and says what cannot be compared.
-fn compare_with_baseline(job: &Job, table: &mut Table, measured: &[Measured]) -> Vec<String> {
+fn compare_with_baseline(job: &Job, table: &mut Table, measured: &[Measured]) {
     if job.inputs.baseline.is_empty() {
-        return Vec::new();
+        return;
     }
     let records = record::records(table, measured);
     let known = |(i, record): (usize, Value)| table.figures[i].as_ref().map(|f| (i, record, f.compared().samples.clone()));
     let records: Vec<_> = records.into_iter().enumerate().filter_map(known).collect();
     let (changes, remarks) = compare::against(&job.inputs.baseline, &records, job.args.compare.fail_above);
-    table.changes = changes;
-    remarks
+    (table.changes, table.remarks) = (changes, remarks);
 }
 
 /// Writes the table, the plots and the page.
@@ -258,13 +258,13 @@ fn markdown(table: &Table, measured: &[Measured]) -> String {
 }
 
 /// What there is to say on standard error, and the exit code.
-fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (End, Option<Journal>), remarks: &[String]) -> Result<Exit> {
+fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (End, Option<Journal>)) -> Result<Exit> {
     let tell = |line: String| {
         if !job.quiet {
             say(line)
         }
     };
-    remarks.iter().for_each(|r| tell(format!("note: {r}")));
+    table.remarks.iter().for_each(|r| tell(format!("note: {r}")));
     if end == End::Closed {
         return Ok(Exit::Success);
     }

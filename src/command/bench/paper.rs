@@ -3,6 +3,7 @@
 use super::figures::mean;
 use super::measured::Measured;
 use super::plan::{Plan, Protocol};
+use super::record::rounded;
 use crate::report::Table;
 use crate::suite::{Quantity, Reported, Statistic, Unit};
 use crate::timing::summary::median;
@@ -35,8 +36,9 @@ impl Line {
     /// As a record holds it.
     pub fn json(&self) -> Value {
         json!({
-            "unit": self.unit.to_string(), "where": self.place, "paper": self.reported, "measured": self.measured, "against": self.against,
-            "paper_ratio": self.ratio_of_figures, "paper_ratio_in_text": self.ratio_of_text, "measured_ratio": self.ratio_measured,
+            "unit": self.unit.to_string(), "where": self.place, "paper": self.reported, "measured": self.measured.map(rounded),
+            "against": self.against, "paper_ratio": self.ratio_of_figures.map(rounded), "paper_ratio_in_text": self.ratio_of_text,
+            "measured_ratio": self.ratio_measured.map(rounded),
         })
     }
 }

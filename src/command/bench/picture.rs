@@ -76,7 +76,7 @@ fn memory(lines: &[Line], long: bool) -> Option<Chart> {
 
 /// The tokens of all runs, those after the first; of each line the longest length.
 fn distribution(table: &Table, measured: &[Measured]) -> Option<Chart> {
-    let mut series: Vec<(String, usize, Series)> = Vec::new();
+    let mut series: Vec<(String, usize, Series)> = Vec::new(); // line, length, points
     for (case, measured) in table.plan.cases.iter().zip(measured) {
         let mut all: Vec<f64> = measured.samples.iter().flat_map(|s| s.tokens.iter().skip(1)).map(|&t| t as f64 / 1e6).collect();
         if all.is_empty() {
@@ -94,7 +94,12 @@ fn distribution(table: &Table, measured: &[Measured]) -> Option<Chart> {
         }
     }
     let longest = series.iter().map(|(_, n, _)| *n).max()?;
-    let title = format!("times of single tokens, at {} tokens", crate::report::grouped(longest));
+    let at = |n: usize| format!("at {} tokens", crate::report::grouped(n));
+    let same = series.iter().all(|(_, n, _)| *n == longest);
+    let title = if same { format!("times of single tokens, {}", at(longest)) } else { "times of single tokens".to_owned() };
+    if !same {
+        series.iter_mut().for_each(|(line, n, s)| s.name = format!("{line} {}", at(*n)));
+    }
     let x = Axis { label: String::new(), unit: Unit::Milliseconds, scale: Scale::Linear };
     let drawn = chart(&title, x, Unit::Share, Scale::Linear, series.into_iter().map(|(.., s)| s).collect())?;
     Some(Chart { steps: true, ..drawn })

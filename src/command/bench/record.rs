@@ -72,20 +72,21 @@ pub fn document(table: &Table, measured: &[Measured]) -> Value {
     let lines = Line::all(table.plan, &table.figures);
     let fit = |g: &Growth| {
         json!({
-            "line": lines[g.line].name, "of": g.quantity.key(), "exponent": g.power.exponent, "exponent_ci95": g.power.exponent_ci95,
-            "exponent_at_the_end": g.power.end, "ln_factor": g.power.ln_factor, "lengths": g.power.n,
+            "line": lines[g.line].name, "of": g.quantity.key(), "exponent": rounded(g.power.exponent),
+            "exponent_ci95": g.power.exponent_ci95.map(rounded), "exponent_at_the_end": rounded(g.power.end),
+            "ln_factor": rounded(g.power.ln_factor), "lengths": g.power.n,
         })
     };
     let cross = |o: &Overtaking| {
         json!({
-            "winner": lines[o.winner].name, "loser": lines[o.loser].name, "of": o.quantity.key(), "tokens": o.crossing.at,
-            "low": o.crossing.low, "high": o.crossing.high, "measured_between": o.between,
+            "winner": lines[o.winner].name, "loser": lines[o.loser].name, "of": o.quantity.key(), "tokens": rounded(o.crossing.at),
+            "low": o.crossing.low.map(rounded), "high": o.crossing.high.map(rounded), "measured_between": o.between,
         })
     };
     let change = |c: &Change| {
-        let bound = |x: f64| c.certain.then_some(x);
+        let bound = |x: f64| c.certain.then(|| rounded(x));
         let name = table.plan.describe(&table.plan.cases[c.case]);
-        json!({"case": name, "ratio": c.ratio.value, "low": bound(c.ratio.low), "high": bound(c.ratio.high), "tripped": c.tripped})
+        json!({"case": name, "ratio": rounded(c.ratio.value), "low": bound(c.ratio.low), "high": bound(c.ratio.high), "tripped": c.tripped})
     };
     json!({
         "results": records(table, measured),
@@ -93,6 +94,11 @@ pub fn document(table: &Table, measured: &[Measured]) -> Value {
         "overtaking": overtaking(&lines).iter().map(cross).collect::<Vec<_>>(),
         "baseline": table.changes.iter().map(change).collect::<Vec<_>>(),
     })
+}
+
+/// Nine significant digits: more than any measurement has, and the same on machines whose logarithms differ in the last bit.
+pub fn rounded(x: f64) -> Value {
+    format!("{x:.8e}").parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 /// An integer.
@@ -113,16 +119,16 @@ fn times(put: &mut dyn FnMut(&str, Value), f: Option<&Figures>, tokens: f64) {
     series("tpot_", f.and_then(|f| f.tpot.as_ref()));
     let rates = f.map(|f| f.test.samples.iter().map(|ns| tokens / (ns / 1e9)).collect::<Vec<f64>>());
     let rate = rates.as_ref().and_then(|r| crate::timing::summary::Summary::of(r));
-    put("avg_ts", rate.as_ref().map(|r| r.mean).into());
-    put("stddev_ts", rate.as_ref().and_then(|r| r.stddev).into());
-    put("samples_ts", rates.into());
+    put("avg_ts", rate.as_ref().map(|r| rounded(r.mean)).into());
+    put("stddev_ts", rate.as_ref().and_then(|r| r.stddev).map(rounded).into());
+    put("samples_ts", rates.map(|r| r.into_iter().map(rounded).collect::<Vec<_>>()).into());
     let token = f.and_then(|f| f.token.as_ref());
     put("p50_ns", token.map(|t| whole(t.p50)).into());
     put("p90_ns", token.map(|t| whole(t.p90)).into());
     put("p99_ns", token.map(|t| whole(t.p99)).into());
     put("min_ns", token.map(|t| whole(t.min)).into());
     put("max_ns", token.map(|t| whole(t.max)).into());
-    put("drift", f.and_then(|f| f.drift).into());
+    put("drift", f.and_then(|f| f.drift).map(rounded).into());
     put("outliers", f.map(|f| f.outliers.clone()).into());
     put("token_outliers", f.map(|f| f.token_outliers).into());
     put("slow_start", f.map(|f| f.slow_start).into());
@@ -132,11 +138,11 @@ fn memory(put: &mut dyn FnMut(&str, Value), f: Option<&Figures>) {
     let traffic = f.and_then(|f| f.traffic.as_ref());
     put("peak_rss_bytes", f.and_then(|f| f.peak).into());
     put("state_bytes", f.map(|f| f.state).into());
-    put("bytes_per_token", f.map(|f| f.bytes_per_token).into());
+    put("bytes_per_token", f.map(|f| rounded(f.bytes_per_token)).into());
     put("weight_bytes_per_step", traffic.map(|t| t.weights).into());
     put("state_bytes_per_step", traffic.map(|t| whole(t.state)).into());
     put("bandwidth_bytes_per_s", traffic.and_then(|t| t.machine).map(whole).into());
-    put("bandwidth_share", traffic.and_then(|t| t.share).into());
+    put("bandwidth_share", traffic.and_then(|t| t.share).map(rounded).into());
 }
 
 fn phases(put: &mut dyn FnMut(&str, Value), measured: &Measured) {
@@ -167,9 +173,8 @@ fn quality(put: &mut dyn FnMut(&str, Value), q: Option<&Quality>) {
 /// The records as comma-separated values: lists and objects, which do not fit into a cell, are left out.
 pub fn csv(records: &[Value]) -> String {
     let flat = |key: &str| {
-        !["samples_ns", "samples_ts", "token_ns", "outliers", "encode_phases_ns", "token_phases_ns", "reported"]
-            .iter()
-            .any(|k| key.ends_with(k))
+        let list = ["samples_ts", "token_ns", "outliers", "encode_phases_ns", "token_phases_ns", "reported"].contains(&key);
+        !list && !key.ends_with("samples_ns")
     };
     let Some(Value::Object(first)) = records.first() else { return String::new() };
     let keys: Vec<&String> = first.keys().filter(|k| flat(k)).collect();

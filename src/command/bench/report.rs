@@ -28,6 +28,8 @@ pub struct Table<'a> {
     pub paper: Vec<PaperLine>,
     /// Each case against the baseline, if there is one.
     pub changes: Vec<Change>,
+    /// What the baseline does not know, or measured elsewhere.
+    pub remarks: Vec<String>,
 }
 
 /// A table with its heading, and lines below it.
@@ -136,7 +138,10 @@ impl Table<'_> {
     fn time_notes(&self, measured: &[Measured], quality: bool) -> Vec<String> {
         let mut notes = Vec::new();
         for (i, case) in self.plan.cases.iter().enumerate() {
-            let name = || format!("{} {}", self.plan.models[case.model].name, self.names(case)[1..].join(", "));
+            let name = || {
+                let test = format!("{} {}", self.plan.models[case.model].name, case.test.name());
+                [vec![test], self.plan.varied(case)].concat().join(", ")
+            };
             if let Some(why) = &measured[i].failure {
                 notes.push(format!("{}: not measured: {why}", name()));
             }
@@ -227,9 +232,9 @@ impl Table<'_> {
                 lines[fit.line].name.clone(),
                 fit.quantity.name().to_owned(),
                 format!("{}–{}", grouped(first as usize), grouped(last as usize)),
-                fixed(fit.power.exponent, 2),
+                minus(&fixed(fit.power.exponent, 2)),
                 fit.power.exponent_ci95.map_or_else(|| NONE.to_owned(), |c| format!("± {}", fixed(c, 2))),
-                fixed(fit.power.end, 2),
+                minus(&fixed(fit.power.end, 2)),
             ]);
         }
         let mut notes =
@@ -259,7 +264,7 @@ impl Table<'_> {
             row.push(word.to_owned());
             cells.row(row);
         }
-        Some(Part { heading: "Against the baseline", cells, notes: Vec::new() })
+        Some(Part { heading: "Against the baseline", cells, notes: self.remarks.clone() })
     }
 
     /// What was timed and what was not.
@@ -278,12 +283,23 @@ impl Table<'_> {
     }
 }
 
-fn threads(n: usize) -> String {
+/// `1 thread`, `2 threads`.
+pub fn threads(n: usize) -> String {
     if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") }
 }
 
 fn rate(bytes_per_second: f64) -> String {
     format!("{} GB/s", fixed(bytes_per_second / 1e9, 1))
+}
+
+/// With a minus as wide as a plus.
+fn minus(number: &str) -> String {
+    number.replace('-', "−")
+}
+
+/// With a plus where there is no minus.
+fn signed(number: &str) -> String {
+    if number.starts_with('-') { minus(number) } else { format!("+{number}") }
 }
 
 /// Milliseconds of nanoseconds, with as many digits as they are worth.
@@ -322,7 +338,7 @@ fn time_cells(case: &Case, f: &Figures) -> Vec<String> {
         token(|t| t.p99),
         range,
         super::figures::mean(&rates).map_or_else(none, |r| significant(r, 4)),
-        f.drift.map_or_else(none, |d| format!("{}{} %", if d >= 0.0 { "+" } else { "−" }, fixed(d.abs() * 100.0, 1))),
+        f.drift.map_or_else(none, |d| format!("{} %", signed(&fixed(d * 100.0, 1)))),
     ]
 }
 
@@ -356,7 +372,10 @@ fn overtaking_line(lines: &[Line], o: &Overtaking) -> String {
     let what = if o.quantity == Quantity::Encode { "encode time" } else { "time a token" };
     let tokens = |x: f64| grouped(x.round() as usize);
     let bound = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), tokens);
-    let interval = format!("95 %: {}–{}", bound(o.crossing.low), bound(o.crossing.high));
+    let interval = match (o.crossing.low, o.crossing.high) {
+        (None, None) => "no interval".to_owned(),
+        (low, high) => format!("95 %: {}–{}", bound(low), bound(high)),
+    };
     let at = tokens(o.crossing.at);
     match o.between {
         Some((low, high)) => {
