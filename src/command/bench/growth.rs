@@ -24,8 +24,9 @@ impl Quantity {
     pub const ALL: [Quantity; 4] = [Quantity::Encode, Quantity::Token, Quantity::Peak, Quantity::State];
 
     /// As tables name it.
-    pub fn name(self) -> &'static str {
+    pub fn name(self, test: Test) -> &'static str {
         match self {
+            Quantity::Encode if matches!(test, Test::Prompt(_)) => "time to first token",
             Quantity::Encode => "encode time",
             Quantity::Token => "time a token",
             Quantity::Peak => "peak memory",

@@ -45,22 +45,26 @@ pub fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
     let mut settings = Map::new();
     settings.insert("version".into(), env!("CARGO_PKG_VERSION").into());
     settings.insert("cpu".into(), cpu.into());
+    settings.insert("seed".into(), plan.seed.into());
     settings.insert("models".into(), models.into());
     settings.insert("cases".into(), cases.into());
-    settings.insert("seed".into(), plan.seed.into());
     settings.insert("warmup".into(), plan.protocol.warmup.into());
     settings.insert("delay".into(), json!(plan.protocol.delay));
     settings
 }
 
 impl Journal {
-    /// Starts anew, or goes on with what is there: then the runs found are added to `measured`.
-    pub fn open(output: &Path, resume: bool, settings: &Map<String, Value>, measured: &mut [Measured]) -> Result<Self> {
+    /// Starts anew, or goes on with what is there: then the runs found are added to `measured`. A case may have `most` of them.
+    pub fn open(output: &Path, (resume, most): (bool, usize), settings: &Map<String, Value>, measured: &mut [Measured]) -> Result<Self> {
         let path = beside(output);
         let failed = |e: &std::io::Error| Error::new(format!("cannot write `{}`: {}", path.display(), reason(e)));
         if resume && path.exists() {
             let bytes = std::fs::read(&path).map_err(|e| Error::new(format!("cannot read `{}`: {}", path.display(), reason(&e))))?;
             let end = take_up(&path, &bytes, settings, measured)?;
+            if let Some(n) = measured.iter().map(|m| m.samples.len()).max().filter(|n| *n > most) {
+                return Err(Error::new(format!("`{}` has {n} runs of a case, more than the {most} asked for", path.display()))
+                    .hint(format!("ask for `-r {n}`, or remove the file to start again")));
+            }
             let mut file = OpenOptions::new().append(true).open(&path).map_err(|e| failed(&e))?;
             file.set_len(end as u64).map_err(|e| failed(&e))?;
             if end == 0 {

@@ -104,7 +104,8 @@ fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
     let mut measured = vec![Measured::default(); plan.cases.len()];
     let file = args.path().filter(|p| !Target::is_device(p));
     let settings = journal::settings(plan, &environment.machine.cpu);
-    let mut journal = file.map(|p| Journal::open(p, args.output.resume, &settings, &mut measured)).transpose()?;
+    let mut journal =
+        file.map(|p| Journal::open(p, (args.output.resume, plan.protocol.repetitions), &settings, &mut measured)).transpose()?;
     // quality comes with the record, and so before the first one is printed
     let quality = quality(job, progress)?;
     let mut early = Early::new(job, &quality, file.is_none() && args.format() == OutputFormat::Jsonl);

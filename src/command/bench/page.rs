@@ -14,7 +14,9 @@ pub fn page(table: &Table, measured: &[Measured], svg: Option<String>) -> String
         .into_iter()
         .map(|p| Section { heading: p.heading.to_owned(), tables: vec![p.cells], notes: p.notes })
         .collect();
-    let closing = table.closing();
+    // names stand in backticks for terminals and markdown
+    sections.iter_mut().flat_map(|s| &mut s.notes).for_each(|n| *n = n.replace('`', ""));
+    let closing: Vec<String> = table.closing().iter().map(|l| l.replace('`', "")).collect();
     if !closing.is_empty() {
         sections.insert(0, Section { heading: "In short".to_owned(), tables: Vec::new(), notes: closing });
     }

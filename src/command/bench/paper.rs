@@ -6,7 +6,8 @@ use super::plan::{Plan, Protocol};
 use super::record::rounded;
 use crate::report::Table;
 use crate::suite::{Quantity, Reported, Statistic, Unit};
-use crate::timing::summary::median;
+use crate::timing::ratio::{Interval, ratio};
+use crate::timing::summary::{Summary, median};
 use serde_json::{Value, json};
 
 /// One figure of the paper.
@@ -20,8 +21,8 @@ pub struct Line {
     pub unit: Unit,
     /// Where the paper gives it.
     pub place: Option<String>,
-    /// The measured figure in the paper's unit; none if the case was not measured.
-    pub measured: Option<f64>,
+    /// The measured figure in the paper's unit, over the runs; none if the case was not measured.
+    pub measured: Option<Summary>,
     /// The model that the paper compares with.
     pub against: Option<String>,
     /// How many times faster by the paper's figures.
@@ -29,43 +30,53 @@ pub struct Line {
     /// How many times faster as the paper's text says.
     pub ratio_of_text: Option<f64>,
     /// How many times faster as measured.
-    pub ratio_measured: Option<f64>,
+    pub ratio_measured: Option<Interval>,
+    /// Whether `ratio_measured` has an interval.
+    pub certain: bool,
 }
 
 impl Line {
     /// As a record holds it.
     pub fn json(&self) -> Value {
+        let (measured, ratio) = (self.measured.as_ref(), self.ratio_measured.as_ref());
+        let bound = |of: fn(&Interval) -> f64| ratio.filter(|_| self.certain).map(|r| rounded(of(r)));
         json!({
-            "unit": self.unit.to_string(), "where": self.place, "paper": self.reported, "measured": self.measured.map(rounded),
-            "against": self.against, "paper_ratio": self.ratio_of_figures.map(rounded), "paper_ratio_in_text": self.ratio_of_text,
-            "measured_ratio": self.ratio_measured.map(rounded),
+            "unit": self.unit.to_string(), "where": self.place, "paper": self.reported, "measured": measured.map(|m| rounded(m.mean)),
+            "measured_ci95": measured.and_then(|m| m.ci95).map(rounded), "against": self.against,
+            "paper_ratio": self.ratio_of_figures.map(rounded), "paper_ratio_in_text": self.ratio_of_text,
+            "measured_ratio": ratio.map(|r| rounded(r.value)), "measured_ratio_low": bound(|r| r.low), "measured_ratio_high": bound(|r| r.high),
         })
     }
 }
 
 /// All figures of the suite's paper.
 pub fn lines(plan: &Plan, measured: &[Measured]) -> Vec<Line> {
-    let seconds = |r: &Reported| self::measured(r, &measured[r.case], &plan.protocol);
+    let seconds = |r: &Reported| self::seconds(r, &measured[r.case], &plan.protocol);
     let line = |r: &Reported| {
         let other = r.against.and_then(|a| plan.reported.get(a));
         let faster = |own: f64, other: f64| other / own;
+        let runs = seconds(r);
+        let both = other.and_then(|o| Some((seconds(o)?, runs.clone()?)));
+        let interval = both.as_ref().and_then(|(other, own)| ratio(other, own));
+        let plain = || both.as_ref().and_then(|(other, own)| Some(mean(other)? / mean(own)?));
         Line {
             case: r.case,
             reported: r.figure,
             unit: r.unit,
             place: r.place.clone(),
-            measured: seconds(r).map(|s| in_unit(r.unit, s)),
+            measured: runs.as_ref().and_then(|s| Summary::of(&s.iter().map(|s| in_unit(r.unit, *s)).collect::<Vec<_>>())),
             against: other.map(|o| plan.models[plan.cases[o.case].model].name.clone()),
             ratio_of_figures: other.map(|o| faster(r.unit.seconds(r.figure), o.unit.seconds(o.figure))),
             ratio_of_text: r.ratio,
-            ratio_measured: other.and_then(|o| Some(faster(seconds(r)?, seconds(o)?))),
+            certain: interval.is_some(),
+            ratio_measured: interval.or_else(|| plain().map(|value| Interval { value, low: value, high: value })),
         }
     };
     plan.reported.iter().map(line).collect()
 }
 
-/// Seconds by the paper's protocol: the statistic in each run over the tokens that are not dropped, then the mean over the runs.
-fn measured(reported: &Reported, measured: &Measured, protocol: &Protocol) -> Option<f64> {
+/// Seconds by the paper's protocol, one number a run: the statistic over the tokens that are not dropped.
+fn seconds(reported: &Reported, measured: &Measured, protocol: &Protocol) -> Option<Vec<f64>> {
     let of_run = |sample: &super::work::Sample| -> Option<f64> {
         let kept: Vec<f64> = sample.tokens.iter().skip(1 + protocol.drop).map(|&t| t as f64).collect();
         match (reported.quantity, protocol.statistic) {
@@ -76,8 +87,8 @@ fn measured(reported: &Reported, measured: &Measured, protocol: &Protocol) -> Op
             (Quantity::Token, Statistic::Min) => kept.iter().copied().reduce(f64::min),
         }
     };
-    let runs: Vec<f64> = measured.samples.iter().map(of_run).collect::<Option<_>>()?;
-    mean(&runs).map(|ns| ns / 1e9)
+    let runs: Vec<f64> = measured.samples.iter().map(|s| of_run(s).map(|ns| ns / 1e9)).collect::<Option<_>>()?;
+    (!runs.is_empty()).then_some(runs)
 }
 
 /// Seconds (of a token) in a unit.
@@ -94,9 +105,8 @@ pub fn table(plan: &Plan, lines: &[Line]) -> Option<Table> {
     if lines.is_empty() {
         return None;
     }
-    let mut table =
-        Table::new(["model", "test", "unit", "paper", "measured", "against", "paper", "in its text", "measured"]).right(&[3, 4, 6, 7, 8]);
-    let number = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| significant(x, 3));
+    let mut table = Table::new(["model", "test", "unit", "paper", "measured", "against", "paper's ratio", "in its text", "measured ratio"])
+        .right(&[3, 4, 6, 7, 8]);
     let times = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{}×", significant(x, 3)));
     for line in lines {
         let case = &plan.cases[line.case];
@@ -106,14 +116,23 @@ pub fn table(plan: &Plan, lines: &[Line]) -> Option<Table> {
             line.unit.to_string(),
             // as the paper prints it
             line.reported.to_string(),
-            number(line.measured),
+            line.measured.as_ref().map_or_else(|| "–".to_owned(), |m| spread(m.mean, m.ci95)),
             line.against.clone().unwrap_or_else(|| "–".to_owned()),
             times(line.ratio_of_figures),
             line.ratio_of_text.map_or_else(|| "–".to_owned(), |x| format!("{x}×")),
-            times(line.ratio_measured),
+            line.ratio_measured
+                .as_ref()
+                .map_or_else(|| "–".to_owned(), |r| format!("{}×", spread(r.value, line.certain.then_some((r.high - r.low) / 2.0)))),
         ]);
     }
     Some(table)
+}
+
+/// Three significant digits, and half of the interval with as many digits behind the point.
+fn spread(value: f64, half: Option<f64>) -> String {
+    let text = significant(value, 3);
+    let digits = text.split_once('.').map_or(0, |(_, behind)| behind.len());
+    half.map_or(text.clone(), |h| format!("{text} ± {}", crate::report::fixed(h, digits)))
 }
 
 /// So many significant digits, no exponent.

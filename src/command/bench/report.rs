@@ -4,7 +4,7 @@ use super::Environment;
 use super::case::{Case, Test};
 use super::compare::{Change, closing};
 use super::figures::{Figures, Series};
-use super::growth::{Line, Overtaking, Quantity, growth, overtaking};
+use super::growth::{Line, Overtaking, growth, overtaking};
 use super::measured::Measured;
 use super::paper::{self, Line as PaperLine, significant};
 use super::plan::{DIMENSIONS, Plan};
@@ -68,7 +68,7 @@ impl Table<'_> {
         let m = &self.environment.machine;
         let memory = m.memory.map_or(String::new(), |b| format!(", {} of memory", bytes(b)));
         let rates: Vec<String> = self.environment.bandwidth.iter().map(|(t, b)| format!("{} with {}", rate(*b), threads(*t))).collect();
-        let reads = if rates.is_empty() { String::new() } else { format!(" read at {} at best", rates.join(", ")) };
+        let reads = if rates.is_empty() { String::new() } else { format!(", read at up to {}", rates.join(", ")) };
         format!("{}, {} cores, {}{memory}{reads}, {}", m.cpu, m.physical_cores, isa().name(), m.os)
     }
 
@@ -79,7 +79,7 @@ impl Table<'_> {
         parts.extend(self.phases(measured));
         parts.extend(self.growth(&lines));
         if let Some(cells) = paper::table(self.plan, &self.paper) {
-            let notes = vec!["`paper` and `measured` behind `against`: how many times faster than the model named there".to_owned()];
+            let notes = vec!["ratios: how many times faster than the model in `against`; ±: 95 %".to_owned()];
             parts.push(Part { heading: "The paper", cells, notes });
         }
         parts.extend(self.baseline());
@@ -230,7 +230,7 @@ impl Table<'_> {
             let (first, last) = (range.first().map_or(0.0, |p| p.0), range.last().map_or(0.0, |p| p.0));
             cells.row([
                 lines[fit.line].name.clone(),
-                fit.quantity.name().to_owned(),
+                fit.quantity.name(lines[fit.line].case.test).to_owned(),
                 format!("{}–{}", grouped(first as usize), grouped(last as usize)),
                 minus(&fixed(fit.power.exponent, 2)),
                 fit.power.exponent_ci95.map_or_else(|| NONE.to_owned(), |c| format!("± {}", fixed(c, 2))),
@@ -238,7 +238,7 @@ impl Table<'_> {
             ]);
         }
         let mut notes =
-            vec!["exponent: slope of log time (or bytes) over log length; at the end: between the two longest; 2 is quadratic".to_owned()];
+            vec!["exponent: slope of log time (or bytes) over log length, 2 is quadratic; 95 %: how far the lengths lie from one line; at the end: between the two longest".to_owned()];
         notes.extend(overtaking(lines).iter().map(|o| overtaking_line(lines, o)));
         Some(Part { heading: "Growth", cells, notes })
     }
@@ -271,7 +271,7 @@ impl Table<'_> {
     pub fn footer(&self) -> Vec<String> {
         let mut lines = vec![
             "encode: the document through the encoder, and the keys and values of the decoder's layers; of a decoder-only model: the prompt but for its last token".to_owned(),
-            "TTFT: start to first token, encode included; ms/token: (total − TTFT) / (tokens − 1), the mean over runs ± its 95 % interval (Student's t); p50 to max: all tokens after the first".to_owned(),
+            "TTFT: start to first token, encode included; ms/token: (total − TTFT) / (tokens − 1); ±: 95 % interval of the mean over runs (Student's t); p50 to max: all tokens after the first".to_owned(),
             "t/s: tokens of all documents over the steps' time (read, where nothing is written); drift: last quarter of the tokens against the first".to_owned(),
             "peak RSS: of the process in the case's first run, other models left out; B/token: growth of the state with a token of context; GB/s: weights and state that a step reads, over the median token".to_owned(),
             "timed: model and search; not timed: loading, tokenising, detokenising, printing; no end token, no logits processors".to_owned(),
@@ -331,7 +331,7 @@ fn time_cells(case: &Case, f: &Figures) -> Vec<String> {
     let rates: Vec<f64> = f.test.samples.iter().map(|ns| (case.test.tokens() * case.batch) as f64 / (ns / 1e9)).collect();
     vec![
         if matches!(case.test, Test::Generate { depth: 0, .. }) { none() } else { interval(&f.encode) },
-        f.ttft.as_ref().map_or_else(none, |t| ms(t.summary.mean)),
+        f.ttft.as_ref().map_or_else(none, interval),
         f.tpot.as_ref().map_or_else(none, interval),
         token(|t| t.p50),
         token(|t| t.p90),
@@ -369,7 +369,7 @@ fn phase_cells(of: &str, times: &[Duration; Phase::ALL.len()], total: Duration, 
 
 fn overtaking_line(lines: &[Line], o: &Overtaking) -> String {
     let (winner, loser) = (&lines[o.winner].name, &lines[o.loser].name);
-    let what = if o.quantity == Quantity::Encode { "encode time" } else { "time a token" };
+    let what = o.quantity.name(lines[o.winner].case.test);
     let tokens = |x: f64| grouped(x.round() as usize);
     let bound = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), tokens);
     let interval = match (o.crossing.low, o.crossing.high) {

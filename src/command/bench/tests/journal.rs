@@ -139,7 +139,7 @@ fn other_settings_are_refused_by_name() {
     let mut world = interrupted(8 * RUN + 5);
     let journal = world.read("out.jsonl.runs");
     for (from, to, what) in [
-        ("-t 1", "-t 1 --seed 5", "other models"),
+        ("-t 1", "-t 1 --seed 5", "other settings: `seed` was `0`, now it is `5`"),
         ("-p 16,32,64", "-p 16,32", "other cases"),
         ("-n 12", "-n 13", "other cases"),
         ("-t 1", "-t 2", "other cases"),
@@ -155,6 +155,15 @@ fn other_settings_are_refused_by_name() {
     world.cpu = "Other CPU";
     let message = world.run(&format!("{GROWTH}{FILE} --resume")).exit.unwrap_err().message().to_owned();
     assert!(message.ends_with("other settings: `cpu` was `\"Fake CPU @ 3 GHz\"`, now it is `\"Other CPU\"`"), "{message}");
+}
+
+#[test]
+fn no_run_is_left_out_unasked() {
+    let world = interrupted(20 * RUN + 5); // 6 to warm up, then 14: two cases have three
+    let journal = world.read("out.jsonl.runs");
+    let ran = world.run(&(GROWTH.replace("-r 3", "-r 2") + FILE + " --resume"));
+    assert!(ran.exit.unwrap_err().message().ends_with("out.jsonl.runs` has 3 runs of a case, more than the 2 asked for"));
+    assert_eq!(world.read("out.jsonl.runs"), journal);
 }
 
 #[test]
