@@ -37,6 +37,8 @@ pub struct Outline {
     pub model: Box<dyn Model>,
     /// Numbers in all tensors.
     pub parameters: usize,
+    /// config.json.
+    pub config: Value,
 }
 
 /// A checkpoint that is part of the program, or a configuration that is, for weights to be made up.
@@ -90,7 +92,7 @@ impl Shipped {
 
 impl From<Checkpoint> for Outline {
     fn from(c: Checkpoint) -> Self {
-        Self { parameters: c.store.parameters(), name: c.name, model: c.model }
+        Self { parameters: c.store.parameters(), name: c.name, model: c.model, config: c.config }
     }
 }
 

@@ -5,14 +5,19 @@ use crate::error::{Error, Result};
 use crate::machine::physical_cores;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// The numbers of threads that were asked for; none: the physical cores. Refuses what no machine has.
+/// The numbers of threads that were asked for; none: the physical cores.
 pub fn asked(common: &CommonArgs) -> Result<Vec<usize>> {
     let asked = common.threads.as_ref().map_or_else(|| vec![physical_cores()], |list| list.0.clone());
+    asked.into_iter().map(possible).collect()
+}
+
+/// Refuses what no machine has.
+pub fn possible(n: usize) -> Result<usize> {
     let most = std::thread::available_parallelism().map_or(1, usize::from).max(64) * 4;
-    match asked.iter().find(|&&n| n == 0 || n > most) {
-        Some(0) => Err(Error::usage("0 threads compute nothing").hint("ask for 1 at least")),
-        Some(n) => Err(Error::usage(format!("{n} threads are too many for this machine")).hint(format!("ask for {most} at most"))),
-        None => Ok(asked),
+    match n {
+        0 => Err(Error::usage("0 threads compute nothing").hint("ask for 1 at least")),
+        n if n > most => Err(Error::usage(format!("{n} threads are too many for this machine")).hint(format!("ask for {most} at most"))),
+        n => Ok(n),
     }
 }
 

@@ -81,7 +81,7 @@ pub struct RunArgs {
     /// Leave out the full run before the first that counts
     #[arg(long)]
     pub no_warmup: bool,
-    /// Seed of the token ids, of draws and of made-up weights
+    /// Seed of the token ids, of draws and of made-up weights (a suite says its own for these)
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Time the parts of the model too, in one more run a case: embed, self-attention, cross-attention, feed-forward, logits, sampling
@@ -122,7 +122,8 @@ pub struct OutputArgs {
     /// Output format [default: by the output's name, else text]
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<OutputFormat>,
-    /// Write to FILE, which is complete or absent; each run is in FILE.runs as soon as it is over; `-` is standard output
+    /// Write to FILE, which is complete or absent: each run is in FILE.runs as soon as it is over, and what is finished goes into a FILE that
+    /// is not there yet when you interrupt; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Go on with an interrupted table: the runs in FILE.runs are not run again; needs `-o`
@@ -144,7 +145,8 @@ pub struct CompareArgs {
     /// Compare with the records of an earlier run (`-f jsonl`)
     #[arg(long, value_name = "OLD.jsonl")]
     pub baseline: Option<PathBuf>,
-    /// End with code 4 if a case is slower than the baseline by more than this, and the interval of the ratio says that it is no chance
+    /// End with code 4 if a case encodes or decodes more slowly than the baseline by more than this, and the interval of the ratio says that it
+    /// is no chance
     #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "baseline")]
     pub fail_above: Option<f64>,
 }
@@ -168,12 +170,17 @@ impl BenchArgs {
     /// Refuses what cannot go together, before anything is read.
     pub fn check(&self) -> Result<()> {
         let refuse = |message: &str, hint: &str| Err(Error::usage(message).hint(hint));
-        let files: Vec<&Path> = [self.path(), self.output.plot.as_deref(), self.output.html.as_deref()].into_iter().flatten().collect();
+        let drawn = [self.output.plot.as_deref(), self.output.html.as_deref()];
+        let journal = self.path().map(super::journal::beside);
+        let files: Vec<PathBuf> = [self.path(), journal.as_deref()].into_iter().chain(drawn).flatten().map(one_name).collect();
         let twice = files.iter().enumerate().any(|(i, f)| files[..i].contains(f));
         match () {
             () if self.output.resume && self.path().is_none() => refuse("`--resume` needs a file to go on with", "name it with `-o FILE`"),
             () if self.running.quality.is_some() && self.weights.random_weights => {
                 refuse("`--quality` of made-up weights says nothing", "leave out `--random-weights` or `--quality`")
+            }
+            () if drawn.into_iter().flatten().any(crate::output::is_stdout) => {
+                refuse("standard output has the table", "name files for `--plot` and `--html`")
             }
             () if twice => refuse("two outputs have the same name", "give each of `-o`, `--plot`, `--html` its own"),
             () => Ok(()),
@@ -195,6 +202,15 @@ impl BenchArgs {
             Some("jsonl" | "ndjson") => OutputFormat::Jsonl,
             _ => OutputFormat::Text,
         })
+    }
+}
+
+/// A file's name by which it is known however it is spelled.
+fn one_name(path: &Path) -> PathBuf {
+    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (dir.canonicalize(), path.file_name()) {
+        (Ok(dir), Some(name)) => dir.join(name),
+        _ => path.to_owned(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Test {
         match self {
             Test::Encoder { source, .. } => source,
             Test::Prompt(n) => n,
-            Test::Generate { depth, .. } => depth + 1,
+            Test::Generate { depth, .. } => depth.saturating_add(1),
         }
     }
 
@@ -103,7 +103,7 @@ impl Test {
         match self {
             Test::Encoder { source, .. } => source,
             Test::Prompt(n) => n,
-            Test::Generate { depth, new } => depth + new,
+            Test::Generate { depth, new } => depth.saturating_add(new),
         }
     }
 
@@ -116,7 +116,7 @@ impl Test {
     pub fn target(self) -> usize {
         match self {
             Test::Encoder { new: 0, .. } => 0,
-            Test::Encoder { depth, new, .. } | Test::Generate { depth, new } => depth + new,
+            Test::Encoder { depth, new, .. } | Test::Generate { depth, new } => depth.saturating_add(new),
             Test::Prompt(n) => n,
         }
     }

@@ -91,7 +91,8 @@ fn digits(x: f64) -> String {
 pub struct Old {
     key: Vec<Value>,
     cpu: String,
-    samples: Vec<f64>,
+    /// Times of its runs, by what they are of.
+    times: Vec<(&'static str, Vec<f64>)>,
 }
 
 /// A case against its baseline.
@@ -99,6 +100,8 @@ pub struct Old {
 pub struct Change {
     /// Number of the case.
     pub case: usize,
+    /// What is compared: `encode`, `a token` or `the test`.
+    pub of: &'static str,
     /// New time over old time; no interval where either has fewer than two runs.
     pub ratio: Interval,
     /// Whether `ratio` has an interval.
@@ -108,7 +111,7 @@ pub struct Change {
 }
 
 /// What tells cases apart in records.
-const KEY: [&str; 6] = ["model", "test", "batch_size", "n_threads", "dtype", "strategy"];
+const KEY: [&str; 8] = ["model", "model_n_params", "random_weights", "test", "batch_size", "n_threads", "dtype", "strategy"];
 
 /// Reads the records of an earlier run.
 pub fn baseline(path: &Path) -> Result<Vec<Old>> {
@@ -120,17 +123,15 @@ pub fn baseline(path: &Path) -> Result<Vec<Old>> {
     let mut records = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let record: Value = serde_json::from_str(line).map_err(|_| bad(i + 1, "not a JSON line"))?;
-        if record["error"].is_string() {
-            continue;
+        if record["error"].is_string() || record["repetitions"] == 0 {
+            continue; // refused, or interrupted before its first run
         }
-        let samples = record["tpot_samples_ns"].as_array().or_else(|| record["samples_ns"].as_array());
-        let samples: Option<Vec<f64>> = samples.and_then(|s| s.iter().map(Value::as_f64).collect());
-        let samples = samples.filter(|s| !s.is_empty() && s.iter().all(|x| *x > 0.0)).ok_or_else(|| bad(i + 1, "no times of runs"))?;
+        let times = times(&record).ok_or_else(|| bad(i + 1, "no times of runs"))?;
         if KEY.iter().any(|k| record.get(*k).is_none()) {
             return Err(bad(i + 1, "not a record of a case"));
         }
         let key = KEY.iter().map(|k| record[*k].clone()).collect();
-        records.push(Old { key, cpu: record["cpu_info"].as_str().unwrap_or_default().to_owned(), samples });
+        records.push(Old { key, cpu: record["cpu_info"].as_str().unwrap_or_default().to_owned(), times });
     }
     match records.is_empty() {
         true => Err(bad(1, "no records")),
@@ -138,10 +139,26 @@ pub fn baseline(path: &Path) -> Result<Vec<Old>> {
     }
 }
 
+/// Times of the runs in a record, by what they are of: those that a case is judged by.
+fn times(record: &Value) -> Option<Vec<(&'static str, Vec<f64>)>> {
+    let list = |key: &str| -> Option<Vec<f64>> {
+        let samples: Vec<f64> = record[key].as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+        (!samples.is_empty() && samples.iter().all(|x| *x > 0.0)).then_some(samples)
+    };
+    let token = list("tpot_samples_ns");
+    let encodes = record["n_prompt"].as_u64().is_some_and(|n| n > 0) && record["n_gen"].as_u64().is_some_and(|n| n > 0);
+    Some(match (encodes, token) {
+        (true, Some(token)) => vec![("encode", list("encode_samples_ns")?), ("a token", token)],
+        (false, Some(token)) => vec![("a token", token)],
+        (true, None) => vec![("encode", list("encode_samples_ns")?), ("the test", list("samples_ns")?)],
+        (false, None) => vec![("the test", list("samples_ns")?)],
+    })
+}
+
 /// Each case that the baseline knows against it; `above` is the bound in percent. Says too what cannot be compared.
-pub fn against(old: &[Old], records: &[(usize, Value, Vec<f64>)], above: Option<f64>) -> (Vec<Change>, Vec<String>) {
+pub fn against(old: &[Old], records: &[(usize, Value)], above: Option<f64>) -> (Vec<Change>, Vec<String>) {
     let (mut changes, mut remarks) = (Vec::new(), Vec::new());
-    for (case, record, samples) in records {
+    for (case, record) in records {
         let key: Vec<Value> = KEY.iter().map(|k| record[*k].clone()).collect();
         let name = format!("{} {}", record["model"].as_str().unwrap_or_default(), record["test"].as_str().unwrap_or_default());
         let Some(before) = old.iter().rev().find(|o| o.key == key) else {
@@ -151,12 +168,18 @@ pub fn against(old: &[Old], records: &[(usize, Value, Vec<f64>)], above: Option<
         if record["cpu_info"].as_str() != Some(before.cpu.as_str()) {
             remarks.push(format!("{name}: the baseline was measured on another machine, `{}`", before.cpu));
         }
-        let (Some(new_mean), Some(old_mean)) = (super::figures::mean(samples), super::figures::mean(&before.samples)) else { continue };
-        let value = new_mean / old_mean;
-        let interval = ratio(samples, &before.samples);
-        let ratio = interval.unwrap_or(Interval { value, low: f64::NAN, high: f64::NAN });
-        let tripped = above.is_some_and(|percent| ratio.low > 1.0 + percent / 100.0);
-        changes.push(Change { case: *case, certain: interval.is_some(), ratio, tripped });
+        for (of, new) in times(record).unwrap_or_default() {
+            let old = before.times.iter().find(|(o, _)| *o == of).map(|(_, samples)| samples);
+            changes.extend(old.and_then(|old| change(*case, of, (&new, old), above)));
+        }
     }
     (changes, remarks)
+}
+
+fn change(case: usize, of: &'static str, (new, old): (&[f64], &[f64]), above: Option<f64>) -> Option<Change> {
+    let value = super::figures::mean(new)? / super::figures::mean(old)?;
+    let interval = ratio(new, old);
+    let ratio = interval.unwrap_or(Interval { value, low: f64::NAN, high: f64::NAN });
+    let tripped = above.is_some_and(|percent| ratio.low > 1.0 + percent / 100.0);
+    Some(Change { case, of, certain: interval.is_some(), ratio, tripped })
 }

@@ -31,7 +31,7 @@ pub struct Figures {
     pub peak: Option<usize>,
     /// Bytes of the state of all rows at the end of a run.
     pub state: usize,
-    /// Bytes by which the state of one row grows with a token of context, at this length.
+    /// Bytes by which the state of one row grows with a token of context, from this length on.
     pub bytes_per_token: f64,
     /// What a step must read; none where there is no step.
     pub traffic: Option<Traffic>,
@@ -104,19 +104,22 @@ impl Figures {
     }
 }
 
+/// Tokens over which the growth of a state is told.
+const SPAN: usize = 1024;
+
 /// None of nothing.
 pub fn mean(x: &[f64]) -> Option<f64> {
     (!x.is_empty()).then(|| x.iter().sum::<f64>() / x.len() as f64)
 }
 
-/// From half the context to all of it.
+/// Over the next 1,024 tokens: a state that grows by pages grows by a whole number of them.
 fn per_token(test: Test, model: &dyn Model) -> f64 {
     let state = |n: usize| match test {
         Test::Encoder { .. } => model.state_bytes(n, 0),
         _ => model.state_bytes(0, n),
     };
-    let (n, half) = (test.length(), test.length() / 2);
-    (state(n) as f64 - state(half) as f64) / (n - half).max(1) as f64
+    let n = test.length();
+    (state(n + SPAN) as f64 - state(n) as f64) / SPAN as f64
 }
 
 fn traffic(case: &Case, model: &dyn Model, token: Option<&Summary>, machine: Option<f64>) -> Option<Traffic> {
@@ -128,8 +131,10 @@ fn traffic(case: &Case, model: &dyn Model, token: Option<&Summary>, machine: Opt
     let shared = model.state_bytes(read, 0);
     // the first step finds what was read before it
     let own = |step: usize| model.state_bytes(read, target - steps + 1 + step).saturating_sub(shared) as f64;
-    let own = (0..steps).map(own).sum::<f64>() / steps as f64;
-    let state = case.batch as f64 * shared as f64 + case.rows() as f64 * own;
+    // rows multiply after the first step
+    let rows = |step: usize| if step == 0 { case.batch } else { case.rows() } as f64;
+    let own = (0..steps).map(|s| rows(s) * own(s)).sum::<f64>() / steps as f64;
+    let state = case.batch as f64 * shared as f64 + own;
     let weights = model.step_bytes();
     let reached = token.map(|t| (weights as f64 + state) / (t.p50 / 1e9));
     let share = reached.zip(machine).map(|(reached, machine)| reached / machine);

@@ -1,6 +1,7 @@
 //! What a case will need of the memory, told before anything of it is built.
 
 use super::case::Case;
+use super::work::together;
 use crate::checkpoint::Outline;
 use crate::report::bytes;
 
@@ -28,8 +29,11 @@ impl Forecast {
         // logits, a copy to choose from, and the processed scores
         let logits = 3 * model.info().vocab_size * size_of::<f32>();
         let decoding = case.batch.saturating_mul(shared).saturating_add(case.rows().saturating_mul(own.saturating_add(logits)));
+        let vocabulary = model.info().vocab_size;
+        let forced = if encoder { case.test.depth().min(together(case.batch, vocabulary)) } else { 0 };
+        let beginning = forced.saturating_mul(case.batch).saturating_mul(vocabulary * size_of::<f32>());
         let encoding = case.batch.saturating_mul(model.encode_bytes(source));
-        Self { weights: outline.parameters.saturating_mul(size_of::<f32>()), work: encoding.max(decoding) }
+        Self { weights: outline.parameters.saturating_mul(size_of::<f32>()), work: encoding.max(decoding.saturating_add(beginning)) }
     }
 
     /// Everything together.

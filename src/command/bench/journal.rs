@@ -30,16 +30,33 @@ pub fn check(output: &Path, resume: bool) -> Result<()> {
     if resume || !path.exists() {
         return Ok(());
     }
-    Err(Error::new(format!("`{}` is left from an interrupted run", path.display()))
-        .hint("go on with `--resume`, or remove it to start again"))
+    Err(left(&path))
 }
 
+fn left(path: &Path) -> Error {
+    Error::new(format!("`{}` is left from an interrupted run", path.display())).hint("go on with `--resume`, or remove it to start again")
+}
+
+/// Fails if another run has the journal.
+fn alone(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::new(format!("another run is writing `{}`", path.display())).hint("wait for it, or write to another file"))
+        }
+        // where the file system knows no locks, two runs are told apart by the file's being there
+        _ => Ok(()),
+    }
+}
+
+/// How a journal begins.
+const BEGINNING: &[u8] = b"{\"settings\":";
+
 /// Everything that the figures depend on, beside the number of repetitions.
-pub fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
+fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
     let models: Vec<Value> = plan
         .models
         .iter()
-        .map(|m| json!({"name": m.name, "model": m.filename(), "seed_of_weights": m.random, "parameters": m.outline.parameters}))
+        .map(|m| json!({"name": m.name, "model": m.filename(), "seed_of_weights": m.random, "config": m.outline.config, "parameters": m.outline.parameters}))
         .collect();
     let cases: Vec<String> = plan.cases.iter().map(|c| plan.describe(c)).collect();
     let mut settings = Map::new();
@@ -54,25 +71,29 @@ pub fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
 }
 
 impl Journal {
-    /// Starts anew, or goes on with what is there: then the runs found are added to `measured`. A case may have `most` of them.
-    pub fn open(output: &Path, (resume, most): (bool, usize), settings: &Map<String, Value>, measured: &mut [Measured]) -> Result<Self> {
+    /// Starts anew, or goes on with what is there: then the runs found are added to `measured`. A case may not have more of them than are asked for.
+    pub fn open(output: &Path, resume: bool, (plan, cpu): (&Plan, &str), measured: &mut [Measured]) -> Result<Self> {
+        let (settings, most) = (&settings(plan, cpu), plan.protocol.repetitions);
         let path = beside(output);
         let failed = |e: &std::io::Error| Error::new(format!("cannot write `{}`: {}", path.display(), reason(e)));
         if resume && path.exists() {
+            let mut file = OpenOptions::new().append(true).open(&path).map_err(|e| failed(&e))?;
+            alone(&file, &path)?;
             let bytes = std::fs::read(&path).map_err(|e| Error::new(format!("cannot read `{}`: {}", path.display(), reason(&e))))?;
-            let end = take_up(&path, &bytes, settings, measured)?;
+            let end = take_up(&path, &bytes, settings, (plan, measured))?;
             if let Some(n) = measured.iter().map(|m| m.samples.len()).max().filter(|n| *n > most) {
                 return Err(Error::new(format!("`{}` has {n} runs of a case, more than the {most} asked for", path.display()))
                     .hint(format!("ask for `-r {n}`, or remove the file to start again")));
             }
-            let mut file = OpenOptions::new().append(true).open(&path).map_err(|e| failed(&e))?;
             file.set_len(end as u64).map_err(|e| failed(&e))?;
             if end == 0 {
                 write(&mut file, &path, &json!({ "settings": settings }))?;
             }
             return Ok(Self { path, file });
         }
-        let mut file = File::create(&path).map_err(|e| failed(&e))?;
+        let made = OpenOptions::new().append(true).create_new(true).open(&path);
+        let mut file = made.map_err(|e| if e.kind() == std::io::ErrorKind::AlreadyExists { left(&path) } else { failed(&e) })?;
+        alone(&file, &path)?;
         write(&mut file, &path, &json!({ "settings": settings }))?;
         Ok(Self { path, file })
     }
@@ -105,7 +126,7 @@ fn write(file: &mut File, path: &Path, line: &Value) -> Result<()> {
 }
 
 /// Adds the runs of a journal to `measured` and says where its last whole line ends.
-fn take_up(path: &Path, bytes: &[u8], settings: &Map<String, Value>, measured: &mut [Measured]) -> Result<usize> {
+fn take_up(path: &Path, bytes: &[u8], settings: &Map<String, Value>, (plan, measured): (&Plan, &mut [Measured])) -> Result<usize> {
     let name = path.display();
     let bad = |line: usize, why: &str| {
         Error::new(format!("{name}:{line}: {why}"))
@@ -113,26 +134,33 @@ fn take_up(path: &Path, bytes: &[u8], settings: &Map<String, Value>, measured: &
     };
     let mut end = 0;
     for (i, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
-        let Some(whole) = line.strip_suffix(b"\n") else { break }; // torn
+        let Some(whole) = line.strip_suffix(b"\n") else {
+            // torn, unless it is something that no run of ours has begun
+            let ours = i > 0 || BEGINNING.starts_with(line) || line.starts_with(BEGINNING);
+            if ours { break } else { return Err(bad(i + 1, "not a journal")) }
+        };
         let value: Value = serde_json::from_slice(whole).map_err(|_| bad(i + 1, "not a JSON line"))?;
         if i == 0 {
             same(path, value["settings"].as_object().ok_or_else(|| bad(1, "no settings"))?, settings)?;
         } else {
-            run(&value, measured).ok_or_else(|| bad(i + 1, "not a run of this table"))?;
+            run(&value, plan, measured).ok_or_else(|| bad(i + 1, "not a run of this table"))?;
         }
         end += line.len();
     }
     Ok(end)
 }
 
-fn run(line: &Value, measured: &mut [Measured]) -> Option<()> {
-    let measured = measured.get_mut(usize::try_from(line["case"].as_u64()?).ok()?)?;
+fn run(line: &Value, plan: &Plan, measured: &mut [Measured]) -> Option<()> {
+    let i = usize::try_from(line["case"].as_u64()?).ok()?;
+    let (measured, case) = (measured.get_mut(i)?, plan.cases.get(i)?);
     let size = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
-    measured.samples.push(Sample {
-        encode: line["encode_ns"].as_u64()?,
-        tokens: line["token_ns"].as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?,
-        state_bytes: size(&line["state_bytes"])?,
-    });
+    // a year at most: sums of them are numbers still
+    let nanos = |v: &Value| v.as_u64().filter(|n| *n < 365 * 86_400 * 1_000_000_000);
+    let tokens: Vec<u64> = line["token_ns"].as_array()?.iter().map(nanos).collect::<Option<_>>()?;
+    if tokens.len() != case.test.steps() {
+        return None;
+    }
+    measured.samples.push(Sample { encode: nanos(&line["encode_ns"])?, tokens, state_bytes: size(&line["state_bytes"])? });
     measured.peak = size(&line["peak_rss_bytes"]);
     measured.test_time = line["test_time"].as_str()?.to_owned();
     Some(())

@@ -1,6 +1,7 @@
 //! What is known of a case while it is measured, and when it is done.
 
 use super::work::{PhaseTimes, Sample};
+use crate::error::Error;
 
 /// The runs of one case.
 #[derive(Debug, Clone, Default)]
@@ -14,5 +15,5 @@ pub struct Measured {
     /// When its last run began (RFC 3339).
     pub test_time: String,
     /// Why it was not run, or not to the end.
-    pub failure: Option<String>,
+    pub failure: Option<Error>,
 }

@@ -34,7 +34,7 @@ mod work;
 pub use args::{BenchArgs, BenchWeightArgs, CaseArgs, CompareArgs, OutputArgs, OutputFormat, RunArgs};
 pub use environment::Environment;
 
-use super::{Exit, threads};
+use super::Exit;
 use crate::cli::CommonArgs;
 use crate::error::{Error, Result};
 use crate::output::{self, Partial, Target, say};
@@ -47,14 +47,13 @@ use progress::Progress;
 use quality::{Data, Request};
 use report::Table;
 use rounds::{End, Rounds};
-use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 
 /// Checks everything that is cheap to check, measures, and reports.
 pub fn run(args: &BenchArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     args.check()?;
-    let plan = Plan::new(args, &threads::asked(common)?)?;
+    let plan = Plan::new(args, common)?;
     let inputs = Inputs::read(args, &plan)?;
     super::interrupt::watch();
     let progress = Progress::new(!common.quiet);
@@ -103,23 +102,32 @@ fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
     let Job { args, plan, environment, .. } = job;
     let mut measured = vec![Measured::default(); plan.cases.len()];
     let file = args.path().filter(|p| !Target::is_device(p));
-    let settings = journal::settings(plan, &environment.machine.cpu);
-    let mut journal =
-        file.map(|p| Journal::open(p, (args.output.resume, plan.protocol.repetitions), &settings, &mut measured)).transpose()?;
+    let mut journal = file.map(|p| Journal::open(p, args.output.resume, (plan, &environment.machine.cpu), &mut measured)).transpose()?;
     // quality comes with the record, and so before the first one is printed
-    let quality = quality(job, progress)?;
+    let quality = match quality(job, progress) {
+        Ok(quality) => quality,
+        Err(error) => {
+            // nothing was added to the journal: an empty one goes, an earlier run's stays
+            journal.into_iter().filter(|_| measured.iter().all(|m| m.samples.is_empty())).for_each(Journal::remove);
+            return if (environment.stop)() { Ok(Exit::Interrupted) } else { Err(error) };
+        }
+    };
     let mut early = Early::new(job, &quality, file.is_none() && args.format() == OutputFormat::Jsonl);
     let end = {
         let mut done = |i: usize, measured: &Measured| early.print(i, measured, progress, out);
         Rounds::new(plan, environment, journal.as_mut(), args.running.phases, (progress, &mut done)).run(&mut measured)?
     };
-    progress.show("reporting".to_owned());
+    progress.end();
     let printed = early.printed;
     let figures = plan.cases.iter().zip(&measured).map(|(c, m)| figures(job, c, m)).collect();
     let paper = paper::lines(plan, &measured);
     let mut table = Table { plan, environment, figures, quality, paper, changes: Vec::new(), remarks: Vec::new() };
     compare_with_baseline(job, &mut table, &measured);
-    report(job, &table, &measured, &printed, out)?;
+    // an earlier table is worth more than the beginning of a new one
+    let earlier = end == End::Interrupted && file.is_some_and(Path::exists);
+    if !earlier {
+        report(job, &table, &measured, &printed, out)?;
+    }
     conclude(job, &table, &measured, (end, journal))
 }
 
@@ -183,8 +191,7 @@ fn compare_with_baseline(job: &Job, table: &mut Table, measured: &[Measured]) {
         return;
     }
     let records = record::records(table, measured);
-    let known = |(i, record): (usize, Value)| table.figures[i].as_ref().map(|f| (i, record, f.compared().samples.clone()));
-    let records: Vec<_> = records.into_iter().enumerate().filter_map(known).collect();
+    let records: Vec<_> = records.into_iter().enumerate().filter(|(i, _)| table.figures[*i].is_some()).collect();
     let (changes, remarks) = compare::against(&job.inputs.baseline, &records, job.args.compare.fail_above);
     (table.changes, table.remarks) = (changes, remarks);
 }
@@ -269,18 +276,14 @@ fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (En
     if end == End::Closed {
         return Ok(Exit::Success);
     }
-    let failed: Vec<usize> = (0..measured.len()).filter(|&i| measured[i].failure.is_some()).collect();
+    let failed: Vec<(usize, &Error)> = measured.iter().enumerate().filter_map(|(i, m)| Some((i, m.failure.as_ref()?))).collect();
     let name = |i: usize| job.plan.describe(&job.plan.cases[i]);
-    if failed.len() == measured.len() {
-        if let Some(journal) = journal {
-            journal.remove();
-        }
-        let why = measured[0].failure.clone().unwrap_or_default();
-        failed.iter().skip(1).for_each(|&i| tell(format!("note: {}: {}", name(i), measured[i].failure.clone().unwrap_or_default())));
-        return Err(Error::new(format!("{}: {why}", name(0)))
-            .hint("no case could be measured: ask for shorter documents, smaller batches or fewer beams"));
+    if let (true, Some((first, rest))) = (failed.len() == measured.len(), failed.split_first()) {
+        journal.into_iter().for_each(Journal::remove);
+        rest.iter().for_each(|(i, why)| say(format_args!("error: {}: {why}", name(*i))));
+        return Err(first.1.clone().at(name(first.0)));
     }
-    failed.iter().for_each(|&i| tell(format!("error: {}: {}", name(i), measured[i].failure.clone().unwrap_or_default())));
+    failed.iter().for_each(|(i, why)| say(format_args!("error: {}: {why}", name(*i))));
     if end == End::Interrupted {
         match journal {
             Some(j) if measured.iter().any(|m| !m.samples.is_empty()) => {
@@ -298,13 +301,20 @@ fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (En
     if let Some(journal) = journal {
         journal.remove();
     }
+    if job.args.compare.fail_above.is_some() && table.changes.is_empty() {
+        return Err(Error::new("nothing was compared: no case is in the baseline").hint("measure the cases that the baseline has"));
+    }
+    for change in table.changes.iter().filter(|c| !c.certain && job.args.compare.fail_above.is_some()) {
+        tell(format!("note: {}: too few runs to compare {} with the baseline", name(change.case), change.of));
+    }
     let tripped: Vec<&compare::Change> = table.changes.iter().filter(|c| c.tripped).collect();
     for change in &tripped {
         let above = job.args.compare.fail_above.unwrap_or_default();
         let (value, low) = (change.ratio.value, change.ratio.low);
         say(format_args!(
-            "error: {} takes {value:.3} times as long as the baseline, at least {low:.3} times (95 %): more than {above} % slower",
-            name(change.case)
+            "error: {}, {}: {value:.3} times as long as the baseline, at least {low:.3} times (95 %): more than {above} % slower",
+            name(change.case),
+            change.of
         ));
     }
     Ok(match () {

@@ -64,7 +64,9 @@ pub fn lines(plan: &Plan, measured: &[Measured]) -> Vec<Line> {
             reported: r.figure,
             unit: r.unit,
             place: r.place.clone(),
-            measured: runs.as_ref().and_then(|s| Summary::of(&s.iter().map(|s| in_unit(r.unit, *s)).collect::<Vec<_>>())),
+            measured: runs
+                .as_ref()
+                .and_then(|s| Summary::of(&s.iter().map(|s| in_unit(r.unit, *s, plan.cases[r.case].batch)).collect::<Vec<_>>())),
             against: other.map(|o| plan.models[plan.cases[o.case].model].name.clone()),
             ratio_of_figures: other.map(|o| faster(r.unit.seconds(r.figure), o.unit.seconds(o.figure))),
             ratio_of_text: r.ratio,
@@ -91,12 +93,12 @@ fn seconds(reported: &Reported, measured: &Measured, protocol: &Protocol) -> Opt
     (!runs.is_empty()).then_some(runs)
 }
 
-/// Seconds (of a token) in a unit.
-fn in_unit(unit: Unit, seconds: f64) -> f64 {
+/// Seconds (of a step) in a unit; tokens a second are those of all documents.
+fn in_unit(unit: Unit, seconds: f64, batch: usize) -> f64 {
     match unit {
         Unit::SecondsPerToken | Unit::Seconds => seconds,
         Unit::MillisecondsPerToken | Unit::Milliseconds => seconds * 1e3,
-        Unit::TokensPerSecond => 1.0 / seconds,
+        Unit::TokensPerSecond => batch as f64 / seconds,
     }
 }
 

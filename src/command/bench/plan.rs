@@ -3,7 +3,8 @@
 use super::args::BenchArgs;
 use super::case::{Case, Test, dtype_name};
 use crate::checkpoint::{Checkpoint, Options, Outline, Shipped};
-use crate::cli::Dtype;
+use crate::cli::{CommonArgs, Dtype};
+use crate::command::threads;
 use crate::error::{Error, Result};
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
 use std::path::PathBuf;
@@ -61,11 +62,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Of the command line; `threads` are the numbers asked for.
-    pub fn new(args: &BenchArgs, threads: &[usize]) -> Result<Self> {
+    /// Of the command line.
+    pub fn new(args: &BenchArgs, common: &CommonArgs) -> Result<Self> {
+        let (threads, asked) = (threads::asked(common)?, common.threads.is_some());
+        let threads = threads.as_slice();
         let seed = args.running.seed;
         let mut plan = match &args.suite {
-            Some(name) => Self::of_suite(&Suite::open(name)?, threads, seed)?,
+            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), seed)?,
             None => Self::of_arguments(args, threads)?,
         };
         let (running, protocol) = (&args.running, &mut plan.protocol);
@@ -95,7 +98,11 @@ impl Plan {
                 Some(shipped) => Origin::Shipped(shipped),
                 None => Origin::Directory(dir),
             };
-            if models.iter().any(|m| m.origin == origin) {
+            let same = |m: &Entry| {
+                m.origin == origin
+                    || matches!((&m.origin, &origin), (Origin::Directory(a), Origin::Directory(b)) if a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b)))
+            };
+            if models.iter().any(same) {
                 return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
             }
             models.push(Entry::new(None, origin, random)?);
@@ -132,7 +139,7 @@ impl Plan {
         Ok(Self { suite: None, models, cases, protocol, reported: Vec::new(), seed })
     }
 
-    fn of_suite(suite: &Suite, threads: &[usize], seed: u64) -> Result<Self> {
+    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), seed: u64) -> Result<Self> {
         let mut models = Vec::new();
         for model in &suite.models {
             let origin = match &model.origin {
@@ -142,13 +149,29 @@ impl Plan {
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
             models.push(Entry::new(Some(&model.name), origin, model.random_weights).map_err(at)?);
         }
-        let most = threads.iter().copied().max().unwrap_or(1);
-        let mut cases = Vec::new();
-        for asked in &suite.cases {
-            let encoder = models[asked.model].outline.model.info().encoder_decoder;
-            let case = case(asked, encoder, asked.threads.unwrap_or(most)).map_err(|e| e.at(format!("{}:{}", suite.file, asked.line)))?;
-            cases.push(case.ok_or_else(|| suite.error(asked.line, "a case that reads and writes nothing"))?);
+        let [threads] = threads else {
+            return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
+        };
+        let mut cases: Vec<Case> = Vec::new();
+        let mut places = Vec::new(); // of the suite's cases among those
+        for line in &suite.cases {
+            let encoder = models[line.model].outline.model.info().encoder_decoder;
+            let at = |e: Error| e.at(format!("{}:{}", suite.file, line.line));
+            if let (true, Some(n)) = (asked, line.threads) {
+                let error = Error::usage(format!("`--threads` beside a suite that asks for {n} threads itself"));
+                return Err(at(error).hint("leave out `--threads`, or the suite's `threads`"));
+            }
+            let n = threads::possible(line.threads.unwrap_or(*threads)).map_err(at)?;
+            let case = case(line, encoder, n).map_err(at)?;
+            let case = case.ok_or_else(|| suite.error(line.line, "a case that reads and writes nothing"))?;
+            // different words may ask for the same: strategies where nothing is written
+            let place = cases.iter().position(|c| *c == case).unwrap_or(cases.len());
+            if place == cases.len() {
+                cases.push(case);
+            }
+            places.push(place);
         }
+        let reported = suite.reported.iter().map(|r| Reported { case: places[r.case], ..r.clone() }).collect();
         let p = &suite.protocol;
         Ok(Self {
             suite: Some((suite.summary.clone(), suite.source.clone())),
@@ -161,7 +184,7 @@ impl Plan {
                 drop: p.drop,
                 statistic: p.statistic,
             },
-            reported: suite.reported.clone(),
+            reported,
             seed,
         })
     }
@@ -229,7 +252,7 @@ fn case(asked: &suite::Case, encoder: bool, threads: usize) -> Result<Option<Cas
         (true, _) => Test::Encoder { source, depth, new },
         (false, 0) if source == 0 => return Ok(None),
         (false, 0) => Test::Prompt(source),
-        (false, _) => Test::Generate { depth: source + depth, new },
+        (false, _) => Test::Generate { depth: source.saturating_add(depth), new },
     };
     // where nothing is chosen, the strategy is none of the case's business
     let strategy = if new == 0 { Strategy::Greedy } else { asked.strategy };

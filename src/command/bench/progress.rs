@@ -37,6 +37,13 @@ impl Progress {
         }
     }
 
+    /// Clears the line.
+    pub fn end(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Writes something without tearing the line.
     pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.0 {
@@ -48,8 +55,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
+        self.end();
     }
 }

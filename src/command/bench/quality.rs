@@ -44,6 +44,8 @@ pub struct Request<'a> {
 
 /// The part of a data set that is used.
 pub struct Data {
+    /// Its file.
+    name: String,
     /// Its lines.
     text: String,
     /// The same with the first reference of each document alone, for perplexity.
@@ -58,7 +60,7 @@ impl Data {
         let name = request.data.display();
         let text = std::fs::read_to_string(request.data).map_err(|e| Error::new(format!("cannot read `{name}`: {}", reason(&e))))?;
         let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).take(request.limit.unwrap_or(usize::MAX));
-        let mut data = Self { text: String::new(), first: String::new(), column: String::new(), documents: 0 };
+        let mut data = Self { name: name.to_string(), text: String::new(), first: String::new(), column: String::new(), documents: 0 };
         for (i, line) in lines {
             let at = |why: String| Error::new(format!("{name}:{}: {why}", i + 1));
             let mut record: Map<String, Value> = serde_json::from_str(line)
@@ -77,6 +79,7 @@ impl Data {
         }
         match data.documents {
             0 => Err(Error::new(format!("`{name}` has no documents"))),
+            1 => Err(Error::new(format!("`{name}` has one document: a score of it has no spread")).hint("take 2 at least, better 100")),
             _ => Ok(data),
         }
     }
@@ -84,7 +87,17 @@ impl Data {
     /// The scores of a model: the two commands as a user would type them, in a directory that goes away.
     pub fn score(&self, entry: &Entry) -> Result<Quality> {
         let dir = tempfile::Builder::new().prefix("effattn").tempdir()?;
-        let [data, first, summaries] = ["data.jsonl", "first.jsonl", "summaries.jsonl"].map(|f| dir.path().join(f));
+        self.score_in(dir.path(), entry).map_err(|e| {
+            let files = ["data.jsonl", "first.jsonl", "summaries.jsonl"].map(|f| dir.path().join(f).display().to_string());
+            // in terms of what the user has given
+            let message = files.iter().fold(e.message().to_owned(), |m, f| m.replace(f, &self.name));
+            let error = Error::new(message).at(format!("`--quality` of {}", entry.name));
+            error.hint("try `effattn decode` and `effattn score` on the same file: they say more, and have more options")
+        })
+    }
+
+    fn score_in(&self, dir: &Path, entry: &Entry) -> Result<Quality> {
+        let [data, first, summaries] = ["data.jsonl", "first.jsonl", "summaries.jsonl"].map(|f| dir.join(f));
         std::fs::write(&data, &self.text)?;
         std::fs::write(&first, &self.first)?;
         let model: Vec<String> = match &entry.origin {
@@ -96,13 +109,14 @@ impl Data {
             given.chain(model.iter().flat_map(|m| [flag.to_owned(), m.clone()])).collect()
         };
         let [data, first, summaries] = [data, first, summaries].map(|f| f.display().to_string());
-        let decode = ["effattn", "decode", "-q", &data, "-f", "jsonl", "-o", &summaries, "--on-overflow", "truncate"];
-        run(words(&decode, "-m"), &mut std::io::sink())?;
         let score = |data| ["effattn", "score", "-q", data, "--ref-column", &self.column, "-f", "json"];
-        let rouge = ["-i", &summaries, "-m", "rouge1,rouge2,rougeLsum", "--use-stemmer", "--confidence", "--seed", "12345"];
-        let rouge = json([&score(&data)[..], &rouge].concat().into_iter().map(str::to_owned).collect())?;
+        // perplexity first: it is quick, and refuses a reference that is too long
         let source = if entry.outline.model.info().encoder_decoder { vec!["--source", first.as_str()] } else { Vec::new() };
         let perplexity = json(words(&[&score(&first)[..], &["-m", "ppl"], &source].concat(), "--model"))?;
+        let decode = ["effattn", "decode", "-q", &data, "-f", "jsonl", "-o", &summaries];
+        run(words(&decode, "-m"), &mut std::io::sink())?;
+        let rouge = ["-i", &summaries, "-m", "rouge1,rouge2,rougeLsum", "--use-stemmer", "--confidence", "--seed", "12345"];
+        let rouge = json([&score(&data)[..], &rouge].concat().into_iter().map(str::to_owned).collect())?;
         let number =
             |v: &Value, key: &str| v[key].as_f64().ok_or_else(|| Error::new(format!("no `{key}` in the scores of `{}`", entry.name)));
         let of = |i: usize| -> Result<Score> {

@@ -9,6 +9,7 @@ use super::measured::Measured;
 use super::paper::Line as PaperLine;
 use super::quality::{Quality, Score};
 use super::report::Table;
+use crate::error::Error;
 use crate::kernel::simd::isa;
 use crate::report::csv_line;
 use crate::timing::phases::Phase;
@@ -49,7 +50,7 @@ pub fn record(table: &Table, i: usize, measured: &Measured) -> Value {
     put("warmup", plan.protocol.warmup.into());
     put("repetitions", measured.samples.len().into());
     put("test_time", if measured.test_time.is_empty() { Value::Null } else { measured.test_time.clone().into() });
-    put("error", measured.failure.clone().into());
+    put("error", measured.failure.as_ref().map(Error::message).into());
     put("forecast_bytes", Forecast::of(&entry.outline, case).total().into());
     let figures = table.figures[i].as_ref();
     times(&mut put, figures, (case.test.tokens() * case.batch) as f64);
@@ -86,7 +87,7 @@ pub fn document(table: &Table, measured: &[Measured]) -> Value {
     let change = |c: &Change| {
         let bound = |x: f64| c.certain.then(|| rounded(x));
         let name = table.plan.describe(&table.plan.cases[c.case]);
-        json!({"case": name, "ratio": rounded(c.ratio.value), "low": bound(c.ratio.low), "high": bound(c.ratio.high), "tripped": c.tripped})
+        json!({"case": name, "of": c.of, "ratio": rounded(c.ratio.value), "low": bound(c.ratio.low), "high": bound(c.ratio.high), "tripped": c.tripped})
     };
     json!({
         "results": records(table, measured),

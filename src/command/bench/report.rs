@@ -53,7 +53,12 @@ impl Table<'_> {
         }
         lines.push(self.machine());
         let p = &self.plan.protocol;
-        let runs = if p.repetitions == 1 { "1 run a case".to_owned() } else { format!("{} runs a case, interleaved", p.repetitions) };
+        let all: Vec<usize> = (0..self.plan.cases.len()).filter(|&i| self.figures[i].is_some()).collect();
+        let runs = match p.repetitions {
+            1 => "1 run a case".to_owned(),
+            n if super::rounds::together(self.plan, &all, self.environment.available) => format!("{n} runs a case, interleaved"),
+            n => format!("{n} runs a case, one model after the other: they do not fit into memory together"),
+        };
         let mut shared = self.plan.constant();
         shared.extend([runs, (if p.warmup { "a warm-up before" } else { "no warm-up" }).to_owned()]);
         if self.plan.models.iter().all(|m| m.random.is_some()) {
@@ -145,7 +150,12 @@ impl Table<'_> {
             if let Some(why) = &measured[i].failure {
                 notes.push(format!("{}: not measured: {why}", name()));
             }
-            let Some(f) = &self.figures[i] else { continue };
+            let Some(f) = &self.figures[i] else {
+                if measured[i].failure.is_none() {
+                    notes.push(format!("{}: not reached", name()));
+                }
+                continue;
+            };
             let (runs, planned) = (measured[i].samples.len(), self.plan.protocol.repetitions);
             if runs < planned {
                 notes.push(format!("{}: {runs} of {planned} runs", name()));
@@ -247,16 +257,17 @@ impl Table<'_> {
         if self.changes.is_empty() {
             return None;
         }
-        let (header, names) = self.header(&["new/old", "95 %", ""]);
-        let mut cells = Cells::new(header).right(&[names, names + 1]);
+        let (header, names) = self.header(&["of", "new/old", "95 %", ""]);
+        let mut cells = Cells::new(header).right(&[names + 1, names + 2]);
         for change in &self.changes {
             let mut row = self.names(&self.plan.cases[change.case]);
             let r = &change.ratio;
+            row.push(change.of.to_owned());
             row.push(fixed(r.value, 3));
             row.push(if change.certain { format!("{}–{}", fixed(r.low, 3), fixed(r.high, 3)) } else { NONE.to_owned() });
             let word = match () {
                 () if change.tripped => "too slow",
-                () if !change.certain => "one run: no interval",
+                () if !change.certain => "too few runs",
                 () if r.low > 1.0 => "slower",
                 () if r.high < 1.0 => "faster",
                 () => "no difference shown",

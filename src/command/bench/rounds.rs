@@ -90,8 +90,9 @@ impl<'a> Rounds<'a> {
     fn refuse(&self, measured: &mut [Measured]) {
         for (case, measured) in self.plan.cases.iter().zip(measured.iter_mut()) {
             let outline = &self.plan.models[case.model].outline;
-            let refusal = case.beyond(outline.model.info()).or_else(|| Forecast::of(outline, case).refusal(self.environment.available));
-            measured.failure = refusal;
+            let beyond = || case.beyond(outline.model.info());
+            let refusal = beyond().or_else(|| Forecast::of(outline, case).refusal(self.environment.available));
+            measured.failure = refusal.map(|why| Error::new(why).hint("ask for shorter documents, smaller batches or fewer beams"));
         }
     }
 
@@ -112,7 +113,7 @@ impl<'a> Rounds<'a> {
         let open = |m: &Measured| m.samples.len() < repetitions || (self.phases && m.phases.is_none());
         let todo: Vec<usize> = cases.iter().copied().filter(|&i| open(&measured[i])).collect();
         let models = self.load(&todo, measured)?;
-        let rounds = if self.plan.protocol.warmup { 0..repetitions + 1 } else { 1..repetitions + 1 };
+        let rounds = if self.plan.protocol.warmup { 0..=repetitions } else { 1..=repetitions };
         for round in rounds {
             for &i in &todo {
                 if (self.environment.stop)() {
@@ -160,7 +161,7 @@ impl<'a> Rounds<'a> {
                 }
                 Err(error) => {
                     for &j in cases.iter().filter(|&&j| self.plan.cases[j].model == case.model) {
-                        measured[j].failure = Some(error.message().to_owned());
+                        measured[j].failure = Some(error.clone());
                     }
                 }
             }
@@ -183,7 +184,7 @@ impl<'a> Rounds<'a> {
             Ok(Some(sample)) => sample,
             Ok(None) => return Ok(false),
             Err(error) => {
-                measured.failure = Some(error.message().to_owned());
+                measured.failure = Some(error);
                 return Ok(true);
             }
         };

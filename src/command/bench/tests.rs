@@ -144,7 +144,7 @@ impl World {
         let cli = Cli::try_parse_from(words.split_whitespace()).map_err(|e| Error::usage(e.to_string()))?;
         let Command::Bench(args) = &cli.command else { panic!("{words}") };
         args.check()?;
-        let plan = Plan::new(args, &threads::asked(&cli.common)?)?;
+        let plan = Plan::new(args, &cli.common)?;
         let inputs = Inputs::read(args, &plan)?;
         let (watched, from) = (clock.clone(), self.stop);
         let environment = Environment {

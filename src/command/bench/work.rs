@@ -44,6 +44,14 @@ pub struct PhaseTimes {
     pub steps_total: Duration,
 }
 
+/// What has been read when a run gets so far.
+enum Read {
+    /// The document or prompt.
+    Document,
+    /// What the decoder holds before its first new token.
+    Beginning,
+}
+
 /// Runs cases of one model.
 pub struct Worker<'a> {
     /// The model.
@@ -56,20 +64,26 @@ pub struct Worker<'a> {
     pub stop: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
-/// Tokens of a forced beginning that are read at once: their logits are all made, and thrown away.
-const CHUNK: usize = 64;
+/// Logits of a forced beginning that are made at once, and thrown away: 16 MiB.
+const LOGITS: usize = 4 << 20;
 
 impl Worker<'_> {
     /// One run; none if it was stopped.
     pub fn run(&self, case: &Case) -> Result<Option<Sample>> {
-        self.probed(case, Probe::default(), &mut || ())
+        self.probed(case, Probe::default(), &mut |_| ())
     }
 
     /// One run with its time by phase.
     pub fn phases(&self, case: &Case) -> Result<Option<PhaseTimes>> {
         let phases = Arc::new(Phases::new(self.clock.clone()));
         let mut encode = [Duration::ZERO; Phase::ALL.len()];
-        let sample = self.probed(case, Probe::timing(phases.clone()), &mut || encode = phases.take())?;
+        let sample = self.probed(case, Probe::timing(phases.clone()), &mut |read| match read {
+            Read::Document => encode = phases.take(),
+            // what is forced into the decoder counts for nothing
+            Read::Beginning => {
+                phases.take();
+            }
+        })?;
         Ok(sample.map(|s| PhaseTimes {
             encode,
             steps: phases.take(),
@@ -78,8 +92,8 @@ impl Worker<'_> {
         }))
     }
 
-    /// `read` is called when the document has been read, outside of what is timed.
-    fn probed(&self, case: &Case, probe: Probe, read: &mut dyn FnMut()) -> Result<Option<Sample>> {
+    /// `read` is called when something has been read, outside of what is timed.
+    fn probed(&self, case: &Case, probe: Probe, read: &mut dyn FnMut(Read)) -> Result<Option<Sample>> {
         let info = self.model.info();
         let rows: Vec<Vec<u32>> = (0..case.batch).map(|row| self.ids(case.test.source(), 2 * row as u64)).collect();
         let settings = settings(case);
@@ -88,7 +102,7 @@ impl Worker<'_> {
         let mut laps = Laps::start(self.clock.as_ref());
         let (mut state, mut first) = self.model.encode(&source)?;
         let mut sample = Sample { encode: nanos(laps.lap()), ..Sample::default() };
-        read();
+        read(Read::Document);
         if case.test.steps() == 0 {
             sample.state_bytes = state.bytes();
             return Ok(Some(sample));
@@ -96,6 +110,7 @@ impl Worker<'_> {
         let mut prompts = if info.encoder_decoder { first.iter().map(|&t| vec![t]).collect() } else { rows };
         if let Test::Encoder { depth: depth @ 1.., .. } = case.test {
             self.force(depth, &mut prompts, &mut state)?;
+            read(Read::Beginning);
             first = prompts.iter().filter_map(|p| p.last().copied()).collect();
         }
         if (self.stop)() {
@@ -120,8 +135,9 @@ impl Worker<'_> {
         for (row, prompt) in prompts.iter_mut().enumerate() {
             prompt.extend(self.ids(depth, 2 * row as u64 + 1));
         }
-        for at in (0..depth).step_by(CHUNK) {
-            let chunk: Vec<Vec<u32>> = prompts.iter().map(|p| p[at..depth.min(at + CHUNK)].to_vec()).collect();
+        let together = together(prompts.len(), self.model.info().vocab_size);
+        for at in (0..depth).step_by(together) {
+            let chunk: Vec<Vec<u32>> = prompts.iter().map(|p| p[at..depth.min(at + together)].to_vec()).collect();
             self.model.score(&chunk, state)?;
         }
         Ok(())
@@ -134,6 +150,11 @@ impl Worker<'_> {
         let vocabulary = self.model.info().vocab_size.max(1) as u64;
         (0..n).map(|_| ((u64::from(rng.next_u32()) * vocabulary) >> 32) as u32).collect()
     }
+}
+
+/// Tokens of a forced beginning that are read at once, of each of so many rows.
+pub fn together(rows: usize, vocabulary: usize) -> usize {
+    (LOGITS / rows.saturating_mul(vocabulary).max(1)).clamp(1, 64)
 }
 
 /// The bare strategy: no processors, no end token.
@@ -215,6 +236,15 @@ mod tests {
             assert_eq!(times.steps.map(|d| !d.is_zero()), steps, "{name}");
             assert!(times.steps.iter().sum::<Duration>() < times.steps_total && times.encode.iter().sum::<Duration>() < times.encode_total);
         }
+    }
+
+    #[test]
+    fn a_forced_beginning_counts_for_no_phase() {
+        let (model, clock): (_, Arc<dyn Clock>) = (tiny("led"), Arc::new(Fake::ticking(Duration::from_nanos(1))));
+        let times = |depth| {
+            worker(&*model, &clock).phases(&case(Test::Encoder { source: 9, depth, new: 3 }, 1, Strategy::Greedy)).unwrap().unwrap()
+        };
+        assert_eq!(times(0), times(40));
     }
 
     #[test]
