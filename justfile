@@ -28,6 +28,10 @@ deny:
 generate:
     EFFATTN_WRITE_DOCS=1 cargo test --release --test docs
 
+# what decoding takes on this machine, with the model in the binary
+bench:
+    cargo run --release --locked -- bench --suite quick
+
 # makes a fixture anew from its reference, e.g. `just fixture led-windows` (Python with fixtures/requirements.txt)
 fixture name:
     python fixtures/{{name}}/reference.py

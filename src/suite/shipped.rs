@@ -100,7 +100,7 @@ mod tests {
             let cases: Vec<_> = suite.cases.iter().map(|c| (suite.model(c).name.clone(), c.n_prompt, c.n_gen)).collect();
             (suite.protocol.repetitions, cases)
         };
-        assert_eq!(numbers("quick"), (3, [256, 1024, 4096].map(|n| ("led-small".to_owned(), n, 64)).to_vec()));
+        assert_eq!(numbers("quick"), (5, [256, 1024, 4096].map(|n| ("led-small".to_owned(), n, 64)).to_vec()));
         let lengths = |model: &str| [512, 1024, 2048, 4096, 8192, 16384].map(|n| (model.to_owned(), n, 32));
         assert_eq!(numbers("length"), (3, [lengths("led"), lengths("bart")].concat()));
         assert!(Suite::open("length").unwrap().models.iter().all(|m| m.random_weights == Some(0)));

@@ -161,7 +161,10 @@ fn between(lines: &[Line], a: usize, b: usize, quantity: Quantity) -> Vec<Overta
     if x.len() < 2 {
         return Vec::new();
     }
-    let flips = overtakes(&x, &y);
+    let single = x.iter().chain(&y).any(|(_, s)| s.len() < 2);
+    let mut flips = overtakes(&x, &y);
+    // means that change their order within their noise show nothing; one run a case knows no noise, and says so
+    flips.retain(|f| single || f.crossing.low.is_some() || f.crossing.high.is_some());
     let measured = |Flip { between, crossing, faster_before }: Flip| {
         let (winner, loser) = if faster_before { (b, a) } else { (a, b) };
         Overtaking { winner, loser, quantity, crossing, between: Some(between) }

@@ -2,22 +2,25 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what can be asked for? | `args`, `plan`, `case` |
+//! | what can be asked for? | `args`, `plan`, `entry`, `case`, `names` |
 //! | will it fit into memory? | `forecast` |
 //! | what is timed? | `work` |
 //! | in which order, and what if somebody interrupts? | `rounds`, `journal`, `progress` |
 //! | what do the runs say? | `figures`, `growth`, `compare`, `paper`, `quality` |
-//! | how is it shown? | `report`, `record`, `picture`, `page` |
+//! | how is it shown? | `report`, `cells`, `record`, `picture`, `page`, `write` |
 
 mod args;
 mod case;
+mod cells;
 mod compare;
+mod entry;
 mod environment;
 mod figures;
 mod forecast;
 mod growth;
 mod journal;
 mod measured;
+mod names;
 mod page;
 mod paper;
 mod picture;
@@ -30,6 +33,7 @@ mod rounds;
 #[cfg(test)]
 mod tests;
 mod work;
+mod write;
 
 pub use args::{BenchArgs, BenchWeightArgs, CaseArgs, CompareArgs, OutputArgs, OutputFormat, RunArgs};
 pub use environment::Environment;
@@ -37,7 +41,7 @@ pub use environment::Environment;
 use super::Exit;
 use crate::cli::CommonArgs;
 use crate::error::{Error, Result};
-use crate::output::{self, Partial, Target, say};
+use crate::output::{self, Target, say};
 use compare::Old;
 use figures::Figures;
 use journal::Journal;
@@ -126,7 +130,7 @@ fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
     // an earlier table is worth more than the beginning of a new one
     let earlier = end == End::Interrupted && file.is_some_and(Path::exists);
     if !earlier {
-        report(job, &table, &measured, &printed, out)?;
+        write::report(job, &table, &measured, &printed, out)?;
     }
     conclude(job, &table, &measured, (end, journal))
 }
@@ -137,7 +141,7 @@ fn figures(job: &Job, case: &case::Case, measured: &Measured) -> Option<Figures>
 
 /// The scores of each model, if somebody asked.
 fn quality(job: &Job, progress: &Progress) -> Result<Vec<Option<quality::Quality>>> {
-    let score = |entry: &plan::Entry| -> Result<Option<quality::Quality>> {
+    let score = |entry: &entry::Entry| -> Result<Option<quality::Quality>> {
         let Some(data) = &job.inputs.data else { return Ok(None) };
         progress.show(format!("scoring {}", entry.name));
         data.score(entry).map(Some)
@@ -196,75 +200,6 @@ fn compare_with_baseline(job: &Job, table: &mut Table, measured: &[Measured]) {
     (table.changes, table.remarks) = (changes, remarks);
 }
 
-/// Writes the table, the plots and the page.
-fn report(job: &Job, table: &Table, measured: &[Measured], printed: &[usize], out: &mut dyn Write) -> Result<()> {
-    if table.figures.iter().all(Option::is_none) {
-        return Ok(()); // nothing was measured: there is nothing to show
-    }
-    let text = match job.args.format() {
-        OutputFormat::Text => text(table, measured),
-        OutputFormat::Markdown => markdown(table, measured),
-        OutputFormat::Csv => record::csv(&record::records(table, measured)),
-        OutputFormat::Json => format!("{:#}\n", record::document(table, measured)),
-        OutputFormat::Jsonl => {
-            let rest = record::records(table, measured).into_iter().enumerate().filter(|(i, _)| !printed.contains(i));
-            rest.map(|(_, record)| format!("{record}\n")).collect()
-        }
-    };
-    write(job.args.path(), &text, out)?;
-    let svg = (job.args.output.plot.is_some() || job.args.output.html.is_some()).then(|| picture::picture(table, measured)).transpose()?;
-    if let (Some(path), Some(svg)) = (&job.args.output.plot, &svg) {
-        write(Some(path), svg, out)?;
-    }
-    if let Some(path) = &job.args.output.html {
-        write(Some(path), &page::page(table, measured, svg), out)?;
-    }
-    Ok(())
-}
-
-/// On standard output, or in a file that is complete or absent. Nobody there to read it is no error.
-fn write(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<()> {
-    let mut target = match path {
-        None => Target::Out(out),
-        Some(path) if Target::is_device(path) => Target::device(path)?,
-        Some(path) => Target::File(Partial::create(path, None)?),
-    };
-    if target.write(text)? { target.finish() } else { Ok(()) }
-}
-
-fn text(table: &Table, measured: &[Measured]) -> String {
-    let mut out = table.lead().iter().map(|l| format!("{l}\n")).collect::<String>();
-    for part in table.parts(measured) {
-        out += &format!("\n{}\n{}", part.heading, part.cells.text());
-        out.extend(part.notes.iter().map(|n| format!("{n}\n")));
-    }
-    out.push('\n');
-    out.extend(table.footer().iter().map(|l| format!("{l}\n")));
-    let closing = table.closing();
-    if !closing.is_empty() {
-        out.push('\n');
-        out.extend(closing.iter().map(|l| format!("{l}\n")));
-    }
-    out
-}
-
-fn markdown(table: &Table, measured: &[Measured]) -> String {
-    let list = |lines: &[String]| lines.iter().map(|l| format!("- {l}\n")).collect::<String>();
-    let mut out = list(&table.lead());
-    for part in table.parts(measured) {
-        out += &format!("\n**{}**\n\n{}", part.heading, part.cells.markdown());
-        if !part.notes.is_empty() {
-            out += &format!("\n{}", list(&part.notes));
-        }
-    }
-    out += &format!("\n{}", list(&table.footer()));
-    let closing = table.closing();
-    if !closing.is_empty() {
-        out += &format!("\n{}", list(&closing));
-    }
-    out
-}
-
 /// What there is to say on standard error, and the exit code.
 fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (End, Option<Journal>)) -> Result<Exit> {
     let tell = |line: String| {
@@ -286,15 +221,12 @@ fn conclude(job: &Job, table: &Table, measured: &[Measured], (end, journal): (En
     failed.iter().for_each(|(i, why)| say(format_args!("error: {}: {why}", name(*i))));
     if end == End::Interrupted {
         match journal {
-            Some(j) if measured.iter().any(|m| !m.samples.is_empty()) => {
-                tell(format!(
-                    "note: what was finished is in the table; its runs are in `{}`, `--resume` goes on there",
-                    j.path().display()
-                ));
+            journal if measured.iter().all(|m| m.samples.is_empty()) => {
+                journal.into_iter().for_each(Journal::remove);
+                tell("note: nothing was finished".to_owned());
             }
-            Some(journal) => journal.remove(),
-            None if measured.iter().any(|m| !m.samples.is_empty()) => tell("note: what was finished is in the table".to_owned()),
-            None => {}
+            Some(j) => tell(format!("note: what was finished is in `{}`, `--resume` goes on there", j.path().display())),
+            None => tell("note: what was finished is in the table".to_owned()),
         }
         return Ok(Exit::Interrupted);
     }

@@ -43,7 +43,7 @@ fn facts(table: &Table, measured: &[Measured]) -> Vec<(String, String)> {
     facts.extend(m.last_level_cache.map(|b| ("Last-level cache", bytes(b))));
     facts.extend(m.memory.map(|b| ("Memory", bytes(b))));
     for (threads, rate) in &table.environment.bandwidth {
-        facts.push(("Read bandwidth", format!("{:.1} GB/s with {}", rate / 1e9, super::report::threads(*threads))));
+        facts.push(("Read bandwidth", format!("{:.1} GB/s with {}", rate / 1e9, super::cells::threads(*threads))));
     }
     let times = || measured.iter().map(|m| m.test_time.as_str()).filter(|t| !t.is_empty());
     if let (Some(first), Some(last)) = (times().min(), times().max()) {

@@ -1,34 +1,14 @@
 //! From arguments or a suite to a [`Plan`]: which models, which cases, how they are run.
 
 use super::args::BenchArgs;
-use super::case::{Case, Test, dtype_name};
-use crate::checkpoint::{Checkpoint, Options, Outline, Shipped};
+use super::case::{Case, Test};
+use super::entry::{Entry, Origin};
+use crate::checkpoint::Shipped;
 use crate::cli::{CommonArgs, Dtype};
 use crate::command::threads;
 use crate::error::{Error, Result};
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
 use std::path::PathBuf;
-
-/// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A checkpoint's directory.
-    Directory(PathBuf),
-    /// Part of the program.
-    Shipped(Shipped),
-}
-
-/// One model of the table.
-pub struct Entry {
-    /// What the table calls it.
-    pub name: String,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// Seed of its weights if they are made up.
-    pub random: Option<u64>,
-    /// Its sizes.
-    pub outline: Outline,
-}
 
 /// How runs are made, and what a paper's figure is of their token times.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,35 +180,6 @@ fn shipped(suite: &Suite, line: usize, name: &str) -> Result<Shipped> {
     })
 }
 
-impl Entry {
-    fn new(name: Option<&str>, origin: Origin, random: Option<u64>) -> Result<Self> {
-        let options = Options { random_weights: random };
-        let outline = match &origin {
-            Origin::Directory(dir) => Checkpoint::outline(dir, &options)?,
-            Origin::Shipped(s) if !s.weights && random.is_none() => s.load(&options).map(Outline::from)?,
-            Origin::Shipped(shipped) => shipped.outline()?,
-        };
-        Ok(Self { name: name.map_or_else(|| outline.name.clone(), str::to_owned), origin, random, outline })
-    }
-
-    /// Loads it.
-    pub fn load(&self) -> Result<Checkpoint> {
-        let options = Options { random_weights: self.random };
-        match &self.origin {
-            Origin::Directory(dir) => Checkpoint::open(dir, &options),
-            Origin::Shipped(shipped) => shipped.load(&options),
-        }
-    }
-
-    /// The name under which the command line finds it.
-    pub fn filename(&self) -> String {
-        match &self.origin {
-            Origin::Directory(dir) => dir.display().to_string(),
-            Origin::Shipped(shipped) => shipped.name.to_owned(),
-        }
-    }
-}
-
 /// Models of the same name are told apart by their directories.
 fn distinct_names(models: &mut [Entry]) {
     let names: Vec<String> = models.iter().map(|m| m.name.clone()).collect();
@@ -258,86 +209,4 @@ fn case(asked: &suite::Case, encoder: bool, threads: usize) -> Result<Option<Cas
     let strategy = if new == 0 { Strategy::Greedy } else { asked.strategy };
     let dtype = if asked.dtype == Dtype::Auto { Dtype::F32 } else { asked.dtype };
     Ok(Some(Case { model: asked.model, test, batch: asked.batch_size, threads, dtype, strategy }))
-}
-
-impl Plan {
-    /// A case in words, with everything that tells it from others.
-    pub fn describe(&self, case: &Case) -> String {
-        let Case { batch, threads, strategy, .. } = case;
-        format!("{} {} b{batch} t{threads} {} {strategy}", self.models[case.model].name, case.test.name(), dtype_name(case.dtype))
-    }
-
-    /// What cases of one line of growth share, beside the model: all but the length.
-    pub fn kin(&self, case: &Case) -> String {
-        let kind = match case.test {
-            Test::Encoder { depth, new, .. } => format!("enc d{depth} n{new}"),
-            Test::Prompt(_) => "pp".to_owned(),
-            Test::Generate { new, .. } => format!("tg n{new}"),
-        };
-        format!("{kind} b{} t{} {} {}", case.batch, case.threads, dtype_name(case.dtype), case.strategy)
-    }
-
-    /// Batch, threads, dtype and strategy of a case: those that are not the same in all cases.
-    pub fn varied(&self, case: &Case) -> Vec<String> {
-        DIMENSIONS.iter().filter(|(_, of)| self.varies(*of)).map(|(name, of)| in_words(name, &of(case))).collect()
-    }
-
-    /// Batch, threads, dtype and strategy, in words: those that are the same in all cases.
-    pub fn constant(&self) -> Vec<String> {
-        let Some(first) = self.cases.first() else { return Vec::new() };
-        DIMENSIONS.iter().filter(|(_, of)| !self.varies(*of)).map(|(name, of)| in_words(name, &of(first))).collect()
-    }
-
-    /// Whether cases differ in a dimension.
-    pub fn varies(&self, of: fn(&Case) -> String) -> bool {
-        self.cases.windows(2).any(|w| of(&w[0]) != of(&w[1]))
-    }
-
-    /// Model and whatever else tells a line of cases from others, the length left out.
-    pub fn line_name(&self, case: &Case) -> String {
-        let tests = |c: &Case| match c.test {
-            Test::Encoder { depth, new, .. } => format!("n{new} d{depth}"),
-            Test::Prompt(_) => "pp".to_owned(),
-            Test::Generate { new, .. } => format!("tg{new}"),
-        };
-        let mut words = vec![self.models[case.model].name.clone()];
-        if self.cases.iter().any(|c| tests(c) != tests(case)) {
-            words.push(tests(case));
-        }
-        words.extend(self.varied(case));
-        words.join(", ")
-    }
-}
-
-/// `# threads` and 4: `4 threads`; one of them is no plural.
-fn in_words(name: &str, value: &str) -> String {
-    let words = name.replace('#', value);
-    if value == "1" { words.trim_end_matches('s').to_owned() } else { words }
-}
-
-/// The value of a dimension.
-type Value = fn(&Case) -> String;
-
-/// How a case is told from others of the same model and test: `#` stands for the value.
-pub const DIMENSIONS: [(&str, Value); 4] = [
-    ("batch #", |c| c.batch.to_string()),
-    ("# threads", |c| c.threads.to_string()),
-    ("#", |c| dtype_name(c.dtype).to_owned()),
-    ("#", |c| c.strategy.to_string()),
-];
-
-impl Plan {
-    /// What a closing line calls a case: the model where models differ, and whatever else does.
-    pub fn title(&self, case: &Case) -> String {
-        let mut words = Vec::new();
-        let varied = self.varied(case);
-        if self.models.len() > 1 || varied.is_empty() {
-            words.push(format!("`{}`", self.models[case.model].name));
-        }
-        match (words.is_empty(), varied.is_empty()) {
-            (false, false) => format!("{} with {}", words.concat(), varied.join(", ")),
-            (true, _) => varied.join(", "),
-            (false, true) => words.concat(),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! How good the summaries are whose times stand beside: what `effattn decode` writes for some documents, and what `effattn score` says of it.
 
-use super::plan::{Entry, Origin};
+use super::entry::{Entry, Origin};
 use crate::cli::{Cli, Command};
 use crate::error::{Error, Result};
 use crate::output::reason;
