@@ -12,7 +12,7 @@ mod reports;
 use super::{Environment, Inputs, Job, Plan, Progress, bench};
 use crate::arch::REGISTRY;
 use crate::cli::{Cli, Command};
-use crate::command::{Exit, threads};
+use crate::command::Exit;
 use crate::error::{Error, Result};
 use crate::kernel::simd::isa;
 use crate::machine::Machine;
