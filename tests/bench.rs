@@ -113,6 +113,10 @@ fn ctrl_c_writes_what_is_finished_and_resume_goes_on() {
         |repetitions: &'static str| ["-m", "led,bart", "--random-weights", "-p", "8", "-n", "4", "-o", "o.jsonl", "-r", repetitions];
     let mut child = command(dir.path(), &words("1000000")).spawn().expect("the binary starts");
     wait_for(&runs, 5, &mut child);
+    let mut second = words("1000000").to_vec();
+    assert!(text(&run(dir.path(), &second).stderr).contains("is left from an interrupted run"));
+    second.push("--resume");
+    assert!(text(&run(dir.path(), &second).stderr).contains("another run is writing `o.jsonl.runs`"));
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
     let got = child.wait_with_output().expect("the binary ends");
