@@ -1,5 +1,6 @@
 //! The commands: arguments and what happens, no mathematics.
 
+mod bar;
 pub mod bench;
 pub mod decode;
 pub mod inspect;

@@ -6,7 +6,7 @@ mod target;
 
 pub use partial::{Kept, Partial, Settings, check};
 pub use record::{Extras, Outcome, Record, flat};
-pub use target::Target;
+pub use target::{Target, whole};
 
 use std::io::Write;
 

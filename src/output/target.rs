@@ -17,6 +17,16 @@ pub enum Target<'a> {
     File(Partial),
 }
 
+/// Writes all of a text on standard output, or to a file that is complete or absent. Nobody there to read it is no error.
+pub fn whole(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<()> {
+    let mut target = match path {
+        None => Target::Out(out),
+        Some(path) if Target::is_device(path) => Target::device(path)?,
+        Some(path) => Target::File(Partial::create(path, None)?),
+    };
+    if target.write(text)? { target.finish() } else { Ok(()) }
+}
+
 impl<'a> Target<'a> {
     /// Whether `path` is a device, a pipe or one of the process's own files, to be written to as it is.
     pub fn is_device(path: &Path) -> bool {

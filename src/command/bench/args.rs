@@ -176,9 +176,6 @@ impl BenchArgs {
         let twice = files.iter().enumerate().any(|(i, f)| files[..i].contains(f));
         match () {
             () if self.output.resume && self.path().is_none() => refuse("`--resume` needs a file to go on with", "name it with `-o FILE`"),
-            () if self.running.quality.is_some() && self.weights.random_weights => {
-                refuse("`--quality` of made-up weights says nothing", "leave out `--random-weights` or `--quality`")
-            }
             () if drawn.into_iter().flatten().any(crate::output::is_stdout) => {
                 refuse("standard output has the table", "name files for `--plot` and `--html`")
             }

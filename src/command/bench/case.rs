@@ -136,11 +136,6 @@ impl Case {
         self.batch.saturating_mul(self.beams())
     }
 
-    /// What the case is called where the model's name stands beside it.
-    pub fn test_name(&self) -> String {
-        self.test.name()
-    }
-
     /// Why a model cannot do it, if it cannot.
     pub fn beyond(&self, info: &Info) -> Option<String> {
         let (source, target) = (self.test.source(), self.test.target());

@@ -1,5 +1,6 @@
 //! The plots: times and memory against the length, and how the times of single tokens are distributed.
 
+use super::case::Test;
 use super::figures::Series as Times;
 use super::growth::{Line, Quantity};
 use super::measured::Measured;
@@ -39,14 +40,11 @@ fn point(x: f64, times: &Times) -> Point {
 fn times(title: &str, lines: &[Line], quantity: Quantity, long: bool) -> Option<Chart> {
     let series = lines.iter().map(|line| {
         let of = |(n, f): &(usize, super::figures::Figures)| {
-            // a quantity that the line has no samples of has no points either
-            let times = match quantity {
-                Quantity::Token => f.tpot.as_ref(),
-                _ => line.samples(quantity).iter().any(|(x, _)| *x == *n as f64).then_some(if f.test.samples.is_empty() {
-                    &f.encode
-                } else {
-                    encode(line, f)
-                }),
+            let times = match (quantity, line.case.test) {
+                (Quantity::Token, _) => f.tpot.as_ref(),
+                (_, Test::Generate { .. }) => None,
+                (_, Test::Prompt(_)) => Some(&f.test),
+                (_, Test::Encoder { .. }) => Some(&f.encode),
             };
             times.map(|t| point(*n as f64, t))
         };
@@ -54,13 +52,6 @@ fn times(title: &str, lines: &[Line], quantity: Quantity, long: bool) -> Option<
     });
     let scale = if quantity == Quantity::Encode && long { Scale::Log } else { Scale::Linear };
     chart(title, length(long), Unit::Milliseconds, scale, series.collect())
-}
-
-fn encode<'f>(line: &Line, f: &'f super::figures::Figures) -> &'f Times {
-    match line.case.test {
-        super::case::Test::Prompt(_) => &f.test,
-        _ => &f.encode,
-    }
 }
 
 fn memory(lines: &[Line], long: bool) -> Option<Chart> {

@@ -1,22 +1,14 @@
 //! What the user sees on a terminal while cases run.
 
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
+use crate::command::bar::Bar;
 
-/// A line that says what runs, or nothing where nobody watches.
-pub struct Progress(Option<ProgressBar>);
+/// A line that says what runs.
+pub struct Progress(Bar);
 
 impl Progress {
     /// On a terminal, if wanted.
     pub fn new(wanted: bool) -> Self {
-        if !wanted || !std::io::stderr().is_terminal() {
-            return Self(None);
-        }
-        let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{msg}  {elapsed} gone") {
-            bar.set_style(style);
-        }
-        Self(Some(bar))
+        Self(Bar::new(wanted, None, "{msg}  {elapsed} gone"))
     }
 
     /// A run begins; round 0 is the warm-up. Nothing is drawn while it goes on: drawing takes time.
@@ -31,30 +23,16 @@ impl Progress {
 
     /// Anything else.
     pub fn show(&self, message: String) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(message);
-            bar.tick();
-        }
+        self.0.say(message);
     }
 
     /// Clears the line.
     pub fn end(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
+        self.0.end();
     }
 
     /// Writes something without tearing the line.
     pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        match &self.0 {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.end();
+        self.0.aside(write)
     }
 }

@@ -4,9 +4,8 @@ use super::measured::Measured;
 use super::report::Table;
 use super::{Job, OutputFormat, page, picture, record};
 use crate::error::Result;
-use crate::output::{Partial, Target};
+use crate::output::whole;
 use std::io::Write;
-use std::path::Path;
 
 /// Writes the table, the plots and the page.
 pub fn report(job: &Job, table: &Table, measured: &[Measured], printed: &[usize], out: &mut dyn Write) -> Result<()> {
@@ -23,25 +22,15 @@ pub fn report(job: &Job, table: &Table, measured: &[Measured], printed: &[usize]
             rest.map(|(_, record)| format!("{record}\n")).collect()
         }
     };
-    write(job.args.path(), &text, out)?;
+    whole(job.args.path(), &text, out)?;
     let svg = (job.args.output.plot.is_some() || job.args.output.html.is_some()).then(|| picture::picture(table, measured)).transpose()?;
     if let (Some(path), Some(svg)) = (&job.args.output.plot, &svg) {
-        write(Some(path), svg, out)?;
+        whole(Some(path), svg, out)?;
     }
     if let Some(path) = &job.args.output.html {
-        write(Some(path), &page::page(table, measured, svg), out)?;
+        whole(Some(path), &page::page(table, measured, svg), out)?;
     }
     Ok(())
-}
-
-/// On standard output, or in a file that is complete or absent. Nobody there to read it is no error.
-fn write(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<()> {
-    let mut target = match path {
-        None => Target::Out(out),
-        Some(path) if Target::is_device(path) => Target::device(path)?,
-        Some(path) => Target::File(Partial::create(path, None)?),
-    };
-    if target.write(text)? { target.finish() } else { Ok(()) }
 }
 
 fn text(table: &Table, measured: &[Measured]) -> String {

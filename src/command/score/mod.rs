@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::metric::registry::{Selection, is_name, select};
 use crate::metric::signature::References;
 use crate::metric::{Compare, Metric, count::count};
-use crate::output::{Partial, Target};
+use crate::output::Target;
 use crate::segments::{self, Corpus, Request};
 use evaluate::{Counts, Test, evaluate, seed};
 use report::Style;
@@ -55,7 +55,8 @@ pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result
     } else {
         report::report(&evaluate(&counts, test, seed), &style)
     };
-    write(args.path(), &text, out)
+    crate::output::whole(args.path(), &text, out)?;
+    Ok(Exit::Success)
 }
 
 /// The metrics in the order of the selection, perplexity last.
@@ -120,17 +121,4 @@ fn load(args: &ScoreArgs, model: Option<&perplexity::Scorer>) -> Result<Corpus> 
         source_column: args.perplexity.source_column.clone(),
     };
     segments::load(&request, &options)
-}
-
-/// On standard output, or in a file that is complete or absent. Nobody there to read it is no error.
-fn write(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<Exit> {
-    let mut target = match path {
-        None => Target::Out(out),
-        Some(path) if Target::is_device(path) => Target::device(path)?,
-        Some(path) => Target::File(Partial::create(path, None)?),
-    };
-    if target.write(text)? {
-        target.finish()?;
-    }
-    Ok(Exit::Success)
 }
