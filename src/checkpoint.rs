@@ -2,8 +2,9 @@
 
 use crate::arch;
 use crate::error::{Error, Result};
+use crate::kernel::precision::Precision;
 use crate::model::Model;
-use crate::weights::Store;
+use crate::weights::{Held, Store};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Checkpoint {
     pub unread: Vec<String>,
     /// Where the weights are.
     pub store: Arc<Store>,
+    /// How the model holds its numbers.
+    pub held: Held,
 }
 
 /// What is known of a checkpoint before its weights are read. The model tells sizes; it has no numbers and cannot run.
@@ -39,6 +42,8 @@ pub struct Outline {
     pub parameters: usize,
     /// config.json.
     pub config: Value,
+    /// How the model would hold its numbers.
+    pub held: Held,
 }
 
 /// A checkpoint that is part of the program, or a configuration that is, for weights to be made up.
@@ -72,27 +77,27 @@ impl Shipped {
     /// Loads it; `random_weights` is the seed of made-up ones, which a mere configuration needs.
     pub fn load(&self, options: &Options) -> Result<Checkpoint> {
         match options.random_weights {
-            Some(seed) => self.assemble(|| Ok(Store::random(seed))),
-            None if self.weights => Checkpoint::embedded(),
+            Some(seed) => self.assemble(|| Ok(Store::random(seed)), options),
+            None if self.weights => Checkpoint::embedded(options),
             None => Err(Error::usage(format!("`{}` is a configuration without weights", self.name))
                 .hint("have them made up with `--random-weights`, or name a checkpoint's directory")),
         }
     }
 
     /// Its sizes.
-    pub fn outline(&self) -> Result<Outline> {
-        self.assemble(|| Ok(Store::blueprint())).map(Outline::from)
+    pub fn outline(&self, options: &Options) -> Result<Outline> {
+        self.assemble(|| Ok(Store::blueprint()), options).map(Outline::from)
     }
 
-    fn assemble(&self, weights: impl FnOnce() -> Result<Store>) -> Result<Checkpoint> {
+    fn assemble(&self, weights: impl FnOnce() -> Result<Store>, options: &Options) -> Result<Checkpoint> {
         let files = Files { config: self.config, generation_config: None, tokenizer: None };
-        Checkpoint::assemble(self.name.to_owned(), files, weights)
+        Checkpoint::assemble(self.name.to_owned(), files, weights, options)
     }
 }
 
 impl From<Checkpoint> for Outline {
     fn from(c: Checkpoint) -> Self {
-        Self { parameters: c.store.parameters(), name: c.name, model: c.model, config: c.config }
+        Self { parameters: c.store.parameters(), name: c.name, model: c.model, config: c.config, held: c.held }
     }
 }
 
@@ -101,27 +106,36 @@ impl From<Checkpoint> for Outline {
 pub struct Options {
     /// Make the weights up from this seed instead of reading them.
     pub random_weights: Option<u64>,
+    /// How weights are held; none: what suits checkpoint and machine ([`Store::natural`]).
+    pub weights: Option<Precision>,
+    /// How keys and values are held.
+    pub cache: Precision,
 }
 
 impl Checkpoint {
     /// Loads a Hugging Face style directory.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
-        Self::with(dir, || match options.random_weights {
+        let weights = || match options.random_weights {
             Some(seed) => Ok(Store::random(seed)),
             None => Store::open(dir),
-        })
+        };
+        Self::with(dir, weights, options)
     }
 
     /// The sizes of what [`Checkpoint::open`] would load: nothing but config.json and the headers of the weights is read.
     pub fn outline(dir: &Path, options: &Options) -> Result<Outline> {
-        let sizes = Outline::from(Self::with(dir, || Ok(Store::blueprint()))?);
-        match options.random_weights {
-            Some(_) => Ok(sizes),
-            None => Ok(Outline { parameters: Store::open(dir)?.parameters(), ..sizes }),
+        let blueprint = |options: &Options| Self::with(dir, || Ok(Store::blueprint()), options).map(Outline::from);
+        let sizes = blueprint(options)?;
+        if options.random_weights.is_some() {
+            return Ok(sizes);
         }
+        let on_disk = Store::open(dir)?;
+        let weights = options.weights.unwrap_or_else(|| on_disk.natural());
+        let sizes = if sizes.held.weights == weights { sizes } else { blueprint(&Options { weights: Some(weights), ..*options })? };
+        Ok(Outline { parameters: on_disk.parameters(), ..sizes })
     }
 
-    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store>) -> Result<Self> {
+    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store>, options: &Options) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::new(format!("{}: no such directory", dir.display()))
                 .hint("`--model` takes a directory with config.json, tokenizer.json and model.safetensors"));
@@ -140,7 +154,7 @@ impl Checkpoint {
         })?;
         let files = Files { config: &config, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
-        Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights).map_err(|e| {
+        Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
             let ours = ["config.json", "generation_config.json", "tokenizer.json"].iter().any(|f| e.message().starts_with(f));
             if ours { e.within(dir) } else { e }
@@ -148,7 +162,7 @@ impl Checkpoint {
     }
 
     /// The model that is part of the program.
-    pub fn embedded() -> Result<Self> {
+    pub fn embedded(options: &Options) -> Result<Self> {
         let Some(shipped) = embedded::SHIPPED else {
             return Err(Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"));
         };
@@ -157,18 +171,20 @@ impl Checkpoint {
             generation_config: Some(shipped.generation_config.to_vec()),
             tokenizer: Some(shipped.tokenizer.to_vec()),
         };
-        Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights))
+        Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights), options)
     }
 
-    fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store>) -> Result<Self> {
+    fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store>, options: &Options) -> Result<Self> {
         let config = json("config.json", files.config)?;
         let generation_config = files.generation_config.map(|g| json("generation_config.json", &g)).transpose()?;
         let tokenizer = files.tokenizer.map(|t| tokenizer(&t)).transpose()?;
         let arch = arch::find(&config)?;
-        let store = Arc::new(weights()?);
+        let store = weights()?;
+        let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
+        let store = Arc::new(store.held(held));
         let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
         store.all_read(arch.ignored)?;
-        Ok(Self { name, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store })
+        Ok(Self { name, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store, held })
     }
 }
 

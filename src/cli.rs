@@ -3,6 +3,7 @@
 use crate::command::bench::BenchArgs;
 use crate::command::decode::DecodeArgs;
 use crate::command::score::ScoreArgs;
+use crate::kernel::precision::Precision;
 use crate::suite::lists::{self, list};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -68,6 +69,9 @@ pub struct WeightArgs {
     /// Type of the weights in memory
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: Dtype,
+    /// Type of keys and values in memory
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub kv_dtype: KvDtype,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,
@@ -76,10 +80,55 @@ pub struct WeightArgs {
 /// Type of the weights in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Dtype {
-    /// What suits machine and checkpoint
+    /// The checkpoint's own where the machine is fast in it: bf16 or f32, never int8
     Auto,
     /// 32-bit floating point
     F32,
+    /// The upper half of that: half the bytes
+    Bf16,
+    /// 8-bit integers with a factor an output: a quarter of the bytes
+    Int8,
+}
+
+impl Dtype {
+    /// What it stands for, unless that is to be found out.
+    pub fn precision(self) -> Option<Precision> {
+        match self {
+            Dtype::Auto => None,
+            Dtype::F32 => Some(Precision::F32),
+            Dtype::Bf16 => Some(Precision::Bf16),
+            Dtype::Int8 => Some(Precision::Int8),
+        }
+    }
+}
+
+impl From<Precision> for Dtype {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Dtype::F32,
+            Precision::Bf16 => Dtype::Bf16,
+            Precision::Int8 => Dtype::Int8,
+        }
+    }
+}
+
+/// Type of keys and values in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KvDtype {
+    /// 32-bit floating point
+    F32,
+    /// The upper half of that: half the bytes
+    Bf16,
+}
+
+impl KvDtype {
+    /// What it stands for.
+    pub fn precision(self) -> Precision {
+        match self {
+            KvDtype::F32 => Precision::F32,
+            KvDtype::Bf16 => Precision::Bf16,
+        }
+    }
 }
 
 /// Where to compute.

@@ -1,18 +1,22 @@
 //! Weights under the checkpoint's own names: mmapped safetensors that remember what was read.
 
 use crate::error::{Error, Result};
+use crate::kernel::precision::Precision;
+use crate::kernel::simd::{Isa, isa};
 use crate::nearest::distance;
-use half::{bf16, f16};
 use memmap2::Mmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 mod header;
+mod matrix;
 mod random;
 
 pub use header::{Dtype, Entry};
+pub use matrix::Form;
 
 /// Where the bytes of a checkpoint are.
 enum Bytes {
@@ -27,6 +31,20 @@ impl Bytes {
             Bytes::Static(s) => s,
         }
     }
+
+    /// Lets the pages of a range go, where they are a file's: what has been packed need not stay in memory beside the panels.
+    /// Whoever reads the range again gets it from the file again.
+    fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = self
+            && !range.is_empty()
+        {
+            // SAFETY: the mapping is of a file and never written, so a page that goes comes back as it was
+            let advised = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+            // only memory would be lost
+            drop(advised);
+        }
+    }
 }
 
 /// What stands for weights where there are no files.
@@ -38,12 +56,22 @@ enum MadeUp {
     Blueprint,
 }
 
+/// The kinds of numbers that a model holds in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Matrices and token tables. Norms, biases and positions are f32 always.
+    pub weights: Precision,
+    /// Keys and values.
+    pub cache: Precision,
+}
+
 /// All tensors of a checkpoint.
 pub struct Store {
     files: Vec<(String, Bytes)>,
     tensors: BTreeMap<String, (usize, Entry)>,
     /// Instead of files: numbers made up.
     made_up: Option<MadeUp>,
+    held: Held,
     read: Mutex<BTreeSet<String>>,
     made: Mutex<BTreeMap<String, usize>>,
 }
@@ -95,7 +123,31 @@ impl Store {
     }
 
     fn empty(made_up: Option<MadeUp>) -> Self {
-        Self { files: Vec::new(), tensors: BTreeMap::new(), made_up, read: Mutex::default(), made: Mutex::default() }
+        Self {
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            made_up,
+            held: Held::default(),
+            read: Mutex::default(),
+            made: Mutex::default(),
+        }
+    }
+
+    /// The same, for a model that holds its numbers as `held`.
+    pub fn held(self, held: Held) -> Self {
+        Self { held, ..self }
+    }
+
+    /// How the model holds its weights.
+    pub fn precision(&self) -> Precision {
+        self.held.weights
+    }
+
+    /// The precision that suits checkpoint and machine: bf16 where all matrices are, and the machine has kernels for it; else f32.
+    pub fn natural(&self) -> Precision {
+        let mut matrices = self.tensors.values().filter(|(_, e)| e.shape.len() > 1).peekable();
+        let bf16 = matrices.peek().is_some() && matrices.all(|(_, e)| e.dtype == Dtype::Bf16);
+        if bf16 && isa() != Isa::Portable { Precision::Bf16 } else { Precision::F32 }
     }
 
     fn add(&mut self, name: String, bytes: Bytes) -> Result<()> {
@@ -153,6 +205,13 @@ impl Store {
     fn mark(&self, name: &str) {
         if let Ok(mut read) = self.read.lock() {
             read.insert(name.to_string());
+        }
+    }
+
+    /// Counts a tensor that was made up.
+    fn note(&self, name: &str, shape: &[usize]) {
+        if let Ok(mut made) = self.made.lock() {
+            made.insert(name.to_string(), shape.iter().product());
         }
     }
 
@@ -221,22 +280,16 @@ impl Weights {
         self.store.mark(&self.name(name));
     }
 
-    /// The numbers of a tensor as f32, row-major. Fails if it is missing, has another shape or another kind of numbers.
-    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let full = self.name(name);
-        if let Some(kind) = self.store.made_up {
-            if let Ok(mut made) = self.store.made.lock() {
-                made.insert(full.clone(), shape.iter().product());
-            }
-            return Ok(match kind {
-                MadeUp::Random(seed) => random::numbers(seed, &full, shape),
-                MadeUp::Blueprint if shape.len() < 2 => vec![0.0; shape.iter().product()],
-                MadeUp::Blueprint => Vec::new(),
-            });
-        }
-        let Some((file, entry)) = self.store.tensors.get(&full) else {
+    /// How the model holds its keys and values.
+    pub fn cache(&self) -> Precision {
+        self.store.held.cache
+    }
+
+    /// Where the tensor `full` lies. Fails if it is missing or has another shape.
+    fn find(&self, full: &str, shape: &[usize]) -> Result<(&str, &Bytes, &Entry)> {
+        let Some((file, entry)) = self.store.tensors.get(full) else {
             let files = self.store.files.iter().map(|f| f.0.as_str()).collect::<Vec<_>>().join(", ");
-            let near = self.store.nearest(&full).iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let near = self.store.nearest(full).iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
             return Err(Error::new(format!("{files}: tensor `{full}` is missing")).hint(format!("the nearest names are {near}")));
         };
         let (path, bytes) = &self.store.files[*file];
@@ -244,32 +297,29 @@ impl Weights {
             return Err(Error::new(format!("{path}: tensor `{full}` has shape {:?}, config.json asks for {shape:?}", entry.shape))
                 .hint("config.json and weights belong to different models, or a size in config.json is wrong"));
         }
-        self.store.mark(&full);
-        let numbers = entry.dtype.read(&bytes.get()[entry.range.clone()]).ok_or_else(|| {
-            Error::new(format!("{path}: tensor `{full}` holds {}", entry.dtype.name())).hint("weights may be f32, f16 or bf16")
-        })?;
-        match numbers.iter().position(|x| !x.is_finite()) {
-            Some(i) => Err(Error::new(format!("{path}: tensor `{full}` holds {} at index {i}", numbers[i]))
-                .hint("the weights are damaged, or were saved after training diverged")),
-            None => Ok(numbers),
-        }
+        Ok((path, bytes, entry))
     }
-}
 
-/// Reads little-endian numbers as f32.
-fn floats<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (chunks, _) = bytes.as_chunks::<N>();
-    chunks.iter().map(|c| f(*c)).collect()
-}
-
-impl Dtype {
-    /// The numbers, or nothing if this dtype is no weight.
-    fn read(self, bytes: &[u8]) -> Option<Vec<f32>> {
-        match self {
-            Dtype::F32 => Some(floats(bytes, f32::from_le_bytes)),
-            Dtype::F16 => Some(floats(bytes, |b| f16::from_le_bytes(b).to_f32())),
-            Dtype::Bf16 => Some(floats(bytes, |b| bf16::from_le_bytes(b).to_f32())),
-            _ => None,
+    /// The numbers of a tensor as f32, row-major. Fails if it is missing, has another shape or another kind of numbers.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let full = self.name(name);
+        if let Some(kind) = self.store.made_up {
+            self.store.note(&full, shape);
+            return Ok(match kind {
+                MadeUp::Random(seed) => random::numbers(seed, &full, shape),
+                MadeUp::Blueprint if shape.len() < 2 => vec![0.0; shape.iter().product()],
+                MadeUp::Blueprint => Vec::new(),
+            });
+        }
+        let (path, bytes, entry) = self.find(&full, shape)?;
+        let (_, read) = matrix::reader(entry.dtype).ok_or_else(|| matrix::not_a_weight(path, &full, entry.dtype))?;
+        let mut numbers = vec![0.0; shape.iter().product()];
+        read(&bytes.get()[entry.range.clone()], &mut numbers);
+        bytes.release(entry.range.clone());
+        self.store.mark(&full);
+        match numbers.iter().position(|x| !x.is_finite()) {
+            Some(i) => Err(matrix::damaged(path, &full, i, numbers[i])),
+            None => Ok(numbers),
         }
     }
 }

@@ -8,12 +8,12 @@ use crate::block::{
     Activation, Decoder, DecoderLayer, Embedding, FeedForward, Heads, LayerNorm, Linear, Order, Positions, Projections, check_ids,
 };
 use crate::error::{Error, Result};
-use crate::kernel::linear::{Layout, Packed};
+use crate::kernel::linear::Layout;
 use crate::memory::State;
 use crate::mixer::Softmax;
 use crate::model::{Info, Model, Source};
 use crate::timing::phases::Phase;
-use crate::weights::Weights;
+use crate::weights::{Form, Weights};
 use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -133,12 +133,12 @@ fn layer(w: &Weights, c: &Config, i: usize) -> Result<DecoderLayer> {
 
 /// Splits `c_attn` (d, 3d) into its three projections.
 fn projections(w: &Weights, d: usize) -> Result<Projections> {
-    let (weight, bias) = (w.get("c_attn.weight", &[d, 3 * d])?, w.get("c_attn.bias", &[3 * d])?);
-    let part = |p: usize| {
-        let columns: Vec<f32> = weight.chunks_exact(3 * d).flat_map(|row| &row[p * d..(p + 1) * d]).copied().collect();
-        Linear::from_packed(Arc::new(Packed::new(&columns, (d, d), Layout::InOut, Some(bias[p * d..(p + 1) * d].to_vec()))))
+    let bias = w.get("c_attn.bias", &[3 * d])?;
+    let part = |p: usize| -> Result<Linear> {
+        let form = Form { outputs: d, inputs: d, layout: Layout::InOut, of: (p * d, 3 * d) };
+        Ok(Linear::from_packed(Arc::new(w.packed("c_attn.weight", &form, Some(bias[p * d..(p + 1) * d].to_vec()))?)))
     };
-    Ok(Projections { q: part(0), k: part(1), v: part(2), out: Linear::load_transposed(&w.pp("c_proj"), (d, d))? })
+    Ok(Projections { q: part(0)?, k: part(1)?, v: part(2)?, out: Linear::load_transposed(&w.pp("c_proj"), (d, d))? })
 }
 
 impl Gpt2 {

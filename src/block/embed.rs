@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::tensor;
-use crate::weights::Weights;
+use crate::weights::{Form, Weights};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ impl Embedding {
 
     /// Packs the tensor `name` (V, d) below `w`; `bias` (V) is added where the table serves as output matrix.
     pub fn packed(w: &Weights, name: &str, (v, d): (usize, usize), bias: Option<Vec<f32>>) -> Result<Arc<Packed>> {
-        Ok(Arc::new(Packed::new(&w.get(name, &[v, d])?, (v, d), Layout::OutIn, bias)))
+        Ok(Arc::new(w.packed(name, &Form::whole((v, d), Layout::OutIn), bias)?))
     }
 
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
-        self.table.inputs * size_of::<f32>()
+        self.table.inputs * self.table.precision().bytes()
     }
 
     /// The rows of `ids`, (ids, d).

@@ -1,9 +1,9 @@
 //! y = x Wᵀ + b.
 
-use crate::error::Result;
-use crate::kernel::linear::{Layout, Packed};
+use crate::error::{Error, Result};
+use crate::kernel::linear::{Layout, Packed, apply};
 use crate::kernel::{slice, tensor};
-use crate::weights::Weights;
+use crate::weights::{Form, Weights};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -23,9 +23,8 @@ impl Linear {
     }
 
     fn in_layout(w: &Weights, (outputs, inputs): (usize, usize), layout: Layout) -> Result<Self> {
-        let shape = if layout == Layout::OutIn { [outputs, inputs] } else { [inputs, outputs] };
-        let (weight, bias) = (w.get("weight", &shape)?, w.get("bias", &[outputs])?);
-        Ok(Self::from_packed(Arc::new(Packed::new(&weight, (outputs, inputs), layout, Some(bias)))))
+        let bias = w.get("bias", &[outputs])?;
+        Ok(Self::from_packed(Arc::new(w.packed("weight", &Form::whole((outputs, inputs), layout), Some(bias))?)))
     }
 
     /// Over weights that are packed already.
@@ -45,10 +44,21 @@ impl Linear {
 
     /// (…, in) -> (…, out).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let mut shape = xs.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = self.0.outputs;
+        let [y] = Self::all([self], xs)?;
+        Ok(y)
+    }
+
+    /// Several layers that read the same: (…, in) -> (…, out) of each.
+    pub fn all<const N: usize>(layers: [&Self; N], xs: &Tensor) -> Result<[Tensor; N]> {
+        let out = slice(xs, |x| apply(layers.map(|l| &*l.0), x))?;
+        let mut tensors = Vec::with_capacity(N);
+        for (y, layer) in out.into_iter().zip(layers) {
+            let mut shape = xs.dims().to_vec();
+            if let Some(last) = shape.last_mut() {
+                *last = layer.0.outputs;
+            }
+            tensors.push(tensor(y, shape)?);
         }
-        tensor(slice(xs, |x| self.0.apply(x))?, shape)
+        tensors.try_into().map_err(|_| Error::new("as many outputs as layers"))
     }
 }

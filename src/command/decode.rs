@@ -35,8 +35,11 @@ use crate::cli::CommonArgs;
 use crate::decode::Generation;
 use crate::document::{self, Documents};
 use crate::error::{Error, Result};
+use crate::kernel::precision::Precision;
+use crate::model::Info;
 use crate::output::{self, Kept, Partial, Settings, Target, say};
 use crate::timing::{Clock, System};
+use crate::weights::Held;
 use batch::Decoder;
 use codec::Codec;
 use pipeline::{End, Pipeline};
@@ -56,7 +59,7 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
 
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
-    let Checkpoint { name, model, tokenizer, config, generation_config, .. } = checkpoint;
+    let Checkpoint { name, model, tokenizer, config, generation_config, held, .. } = checkpoint;
     let generation = Generation::resolve(generation_config.as_ref(), &config, &args.generate.overrides())?;
     let sequences = generation.num_return_sequences;
     if args.output.stream && (generation.num_beams > 1 || sequences > 1) {
@@ -74,7 +77,7 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
     };
     let (target, kept) = target(args, settings(args, &generation)?, out)?;
     if !quiet {
-        introduce(&name, model.info(), &generation, &kept);
+        introduce(&name, (model.info(), held), &generation, &kept);
         if args.documents.is_empty() && std::io::stdin().is_terminal() {
             say("reading the document from the terminal, ctrl-d ends it");
         }
@@ -92,7 +95,7 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
 }
 
 /// How text becomes tokens for this model.
-fn codec(args: &DecodeArgs, name: &str, tokenizer: Option<tokenizers::Tokenizer>, info: &crate::model::Info) -> Result<Codec> {
+fn codec(args: &DecodeArgs, name: &str, tokenizer: Option<tokenizers::Tokenizer>, info: &Info) -> Result<Codec> {
     if args.input.ids {
         return Ok(Codec::Ids { vocab_size: info.vocab_size });
     }
@@ -120,6 +123,7 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
         "model": dir.map_or("the embedded one".to_owned(), |d| d.display().to_string()),
         "random-weights": args.model.weights.random_weights,
         "dtype": format!("{:?}", args.model.weights.dtype),
+        "kv-dtype": format!("{:?}", args.model.weights.kv_dtype),
         "seed": args.seed,
         "generation": generation.describe(),
         "input-format": format!("{:?}", args.input.input_format),
@@ -149,8 +153,9 @@ fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> 
 }
 
 /// Says once what is going to happen.
-fn introduce(name: &str, info: &crate::model::Info, generation: &Generation, kept: &[Kept]) {
-    say(format_args!("model: {name} ({}, attention: {})", info.model_type, info.attention));
+fn introduce(name: &str, (info, held): (&Info, Held), generation: &Generation, kept: &[Kept]) {
+    let cache = if held.cache == Precision::F32 { String::new() } else { format!(", {} keys and values", held.cache.name()) };
+    say(format_args!("model: {name} ({}, attention: {}, {} weights{cache})", info.model_type, info.attention, held.weights.name()));
     say(format_args!("settings: {}", generation.describe()));
     for note in &generation.notes {
         say(format_args!("note: {note}"));

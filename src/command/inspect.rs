@@ -45,7 +45,7 @@ fn facts(c: &Checkpoint) -> Result<Value> {
         "parameters": c.store.parameters(),
         "bytes_on_disk": c.store.bytes(),
         "dtypes": c.store.dtypes(),
-        "dtype_in_memory": "f32",
+        "dtype_in_memory": c.held.weights.name(),
         "tokenizer": c.tokenizer.as_ref().map(|t| t.get_vocab_size(true)),
         "generation_config": c.generation_config.is_some(),
         "unread_config_keys": c.unread,
@@ -64,7 +64,7 @@ fn text(f: &Value) -> String {
     let on_disk = if dtypes.is_empty() {
         "made up, none on disk".to_string()
     } else {
-        format!("{} on disk ({dtypes} tensors), f32 in memory", size(&f["bytes_on_disk"]))
+        format!("{} on disk ({dtypes} tensors), {} in memory", size(&f["bytes_on_disk"]), word(&f["dtype_in_memory"]))
     };
     let mut lines = vec![
         ("architecture", format!("{} ({})", word(&f["model_type"]), word(&f["summary"]))),

@@ -56,11 +56,16 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
 
 /// Loads the model of a directory, or the one in this binary; `seed` is that of `--random-weights`.
 fn open(dir: Option<&Path>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
+    let options = Options {
+        random_weights: weights.random_weights.then_some(seed),
+        weights: weights.dtype.precision(),
+        cache: weights.kv_dtype.precision(),
+    };
     match dir {
-        Some(dir) => Checkpoint::open(dir, &Options { random_weights: weights.random_weights.then_some(seed) }),
+        Some(dir) => Checkpoint::open(dir, &options),
         None if weights.random_weights => {
             Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }
-        None => Checkpoint::embedded(),
+        None => Checkpoint::embedded(&options),
     }
 }

@@ -1,8 +1,9 @@
 //! How fast this machine reads memory: what a decode step, which streams all weights once, could reach at best.
 //!
 //! As STREAM measures it (buffers far beyond the cache, best of several passes), but reading only, because weights are only
-//! read. The buffer is an ordinary vector, so that its pages are of the kind that weights get.
+//! read. The buffer is what weights lie in, so that its pages are of the same kind.
 
+use crate::kernel::buffer::Buffer;
 use crate::kernel::simd::{Isa, isa};
 use crate::machine::memory;
 use std::hint::black_box;
@@ -63,12 +64,12 @@ pub fn passes(bytes: usize) -> usize {
 /// touched by the threads that read them, as memory belongs to the processor that touches it first.
 pub fn read_bandwidth(bytes: usize, passes: usize, now: &dyn Fn() -> Duration) -> Bandwidth {
     let buffer = touched(bytes / WORD);
-    let bytes = buffer.len() * WORD;
+    let bytes = buffer.len();
     let isa = isa();
     let mut rates: Vec<f64> = (0..passes.max(1))
         .map(|_| {
             let start = now();
-            black_box(total(black_box(&buffer), isa));
+            black_box(total(black_box(view(&buffer)), isa));
             let took = now().saturating_sub(start);
             bytes as f64 / took.max(Duration::from_nanos(1)).as_secs_f64()
         })
@@ -88,11 +89,22 @@ fn word(place: usize) -> u64 {
     (place as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+/// The words of a buffer.
+fn view(buffer: &Buffer) -> &[u64] {
+    // SAFETY: any eight bytes are a word; buffers are aligned to more than that
+    unsafe { buffer.align_to().1 }
+}
+
+fn view_mut(buffer: &mut Buffer) -> &mut [u64] {
+    // SAFETY: as above
+    unsafe { buffer.align_to_mut().1 }
+}
+
 /// A buffer whose parts have been written by the threads that read them.
-fn touched(words: usize) -> Vec<u64> {
-    let mut buffer = vec![0; words];
+fn touched(words: usize) -> Buffer {
+    let mut buffer = Buffer::new(words * WORD);
     let part = part(words);
-    let parts: Vec<Mutex<&mut [u64]>> = buffer.chunks_mut(part).map(Mutex::new).collect();
+    let parts: Vec<Mutex<&mut [u64]>> = view_mut(&mut buffer).chunks_mut(part).map(Mutex::new).collect();
     rayon::broadcast(|thread| {
         // each thread locks its own, so nobody waits
         let Some(Ok(mut own)) = parts.get(thread.index()).map(Mutex::lock) else { return };
@@ -205,8 +217,8 @@ mod tests {
                 let want: Vec<u64> = (0..n).map(word).collect();
                 let (got, total) = pool(threads).install(|| {
                     let got = touched(n);
-                    let total = total(&got, isa());
-                    (got, total)
+                    let total = total(view(&got), isa());
+                    (view(&got).to_vec(), total)
                 });
                 assert!(got == want, "{threads} {n}");
                 assert_eq!(total, naive(&want), "{threads} {n}");

@@ -1,6 +1,6 @@
 //! The arguments of `effattn bench`, and which of them exclude each other.
 
-use crate::cli::{Device, Dtype, List};
+use crate::cli::{Device, Dtype, KvDtype, List};
 use crate::error::{Error, Result};
 use crate::suite::Strategy;
 use clap::{Args, ValueEnum};
@@ -109,6 +109,9 @@ pub struct BenchWeightArgs {
     /// Type of the weights in memory, a list
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "auto")]
     pub dtype: Vec<Dtype>,
+    /// Type of keys and values in memory
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub kv_dtype: KvDtype,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,

@@ -1,6 +1,6 @@
 //! What is measured: a [`Case`], one line of the table.
 
-use crate::cli::Dtype;
+use crate::kernel::precision::Precision;
 use crate::model::Info;
 use crate::suite::Strategy;
 
@@ -16,7 +16,7 @@ pub struct Case {
     /// Threads.
     pub threads: usize,
     /// Type of the weights.
-    pub dtype: Dtype,
+    pub dtype: Precision,
     /// How tokens are chosen.
     pub strategy: Strategy,
 }
@@ -145,13 +145,6 @@ impl Case {
         }
         let most = most(info.max_target, target)?;
         Some(format!("{target} tokens are more than the {most} that its decoder holds"))
-    }
-}
-
-/// What a dtype is called: `auto` is f32 on every machine so far.
-pub fn dtype_name(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::Auto | Dtype::F32 => "f32",
     }
 }
 

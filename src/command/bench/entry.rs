@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, Options, Outline, Shipped};
 use crate::error::Result;
+use crate::kernel::precision::Precision;
 use std::path::PathBuf;
 
 /// Where a model comes from.
@@ -21,29 +22,49 @@ pub struct Entry {
     pub origin: Origin,
     /// Seed of its weights if they are made up.
     pub random: Option<u64>,
-    /// Its sizes.
+    /// Its sizes, as `auto` would hold it.
     pub outline: Outline,
+    /// How keys and values are held.
+    cache: Precision,
+    /// Its sizes in the other precisions that a table asks for.
+    others: Vec<(Precision, Outline)>,
 }
 
 impl Entry {
     /// Of a model that nobody has loaded yet; without a name of its own it has that of its directory.
-    pub fn new(name: Option<&str>, origin: Origin, random: Option<u64>) -> Result<Self> {
-        let options = Options { random_weights: random };
-        let outline = match &origin {
-            Origin::Directory(dir) => Checkpoint::outline(dir, &options)?,
-            Origin::Shipped(s) if !s.weights && random.is_none() => s.load(&options).map(Outline::from)?,
-            Origin::Shipped(shipped) => shipped.outline()?,
-        };
-        Ok(Self { name: name.map_or_else(|| outline.name.clone(), str::to_owned), origin, random, outline })
+    pub fn new(name: Option<&str>, origin: Origin, random: Option<u64>, cache: Precision) -> Result<Self> {
+        let options = Options { random_weights: random, weights: None, cache };
+        let outline = outline(&origin, &options)?;
+        let name = name.map_or_else(|| outline.name.clone(), str::to_owned);
+        Ok(Self { name, origin, random, outline, cache, others: Vec::new() })
+    }
+
+    /// The same, with its sizes in these precisions.
+    pub fn with(mut self, precisions: impl IntoIterator<Item = Precision>) -> Result<Self> {
+        for precision in precisions {
+            if precision != self.outline.held.weights && self.others.iter().all(|(p, _)| *p != precision) {
+                self.others.push((precision, outline(&self.origin, &self.options(precision))?));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Its sizes when it is held as `precision`, which [`Entry::with`] was told of.
+    pub fn sizes(&self, precision: Precision) -> &Outline {
+        self.others.iter().find(|(p, _)| *p == precision).map_or(&self.outline, |(_, o)| o)
     }
 
     /// Loads it.
-    pub fn load(&self) -> Result<Checkpoint> {
-        let options = Options { random_weights: self.random };
+    pub fn load(&self, precision: Precision) -> Result<Checkpoint> {
+        let options = self.options(precision);
         match &self.origin {
             Origin::Directory(dir) => Checkpoint::open(dir, &options),
             Origin::Shipped(shipped) => shipped.load(&options),
         }
+    }
+
+    fn options(&self, precision: Precision) -> Options {
+        Options { random_weights: self.random, weights: Some(precision), cache: self.cache }
     }
 
     /// The name under which the command line finds it.
@@ -52,5 +73,13 @@ impl Entry {
             Origin::Directory(dir) => dir.display().to_string(),
             Origin::Shipped(shipped) => shipped.name.to_owned(),
         }
+    }
+}
+
+fn outline(origin: &Origin, options: &Options) -> Result<Outline> {
+    match origin {
+        Origin::Directory(dir) => Checkpoint::outline(dir, options),
+        Origin::Shipped(s) if !s.weights && options.random_weights.is_none() => s.load(options).map(Outline::from),
+        Origin::Shipped(shipped) => shipped.outline(options),
     }
 }

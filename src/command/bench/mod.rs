@@ -136,7 +136,7 @@ fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
 }
 
 fn figures(job: &Job, case: &case::Case, measured: &Measured) -> Option<Figures> {
-    Figures::of(case, measured, &job.plan.models[case.model].outline, job.environment.rate(case.threads))
+    Figures::of(case, measured, job.plan.models[case.model].sizes(case.dtype), job.environment.rate(case.threads))
 }
 
 /// The scores of each model, if somebody asked.

@@ -1,13 +1,13 @@
 //! What cases are called: by everything, by what varies, by what they share.
 
-use super::case::{Case, Test, dtype_name};
+use super::case::{Case, Test};
 use super::plan::Plan;
 
 impl Plan {
     /// A case in words, with everything that tells it from others.
     pub fn describe(&self, case: &Case) -> String {
         let Case { batch, threads, strategy, .. } = case;
-        format!("{} {} b{batch} t{threads} {} {strategy}", self.models[case.model].name, case.test.name(), dtype_name(case.dtype))
+        format!("{} {} b{batch} t{threads} {} {strategy}", self.models[case.model].name, case.test.name(), case.dtype.name())
     }
 
     /// What cases of one line of growth share, beside the model: all but the length.
@@ -17,7 +17,7 @@ impl Plan {
             Test::Prompt(_) => "pp".to_owned(),
             Test::Generate { new, .. } => format!("tg n{new}"),
         };
-        format!("{kind} b{} t{} {} {}", case.batch, case.threads, dtype_name(case.dtype), case.strategy)
+        format!("{kind} b{} t{} {} {}", case.batch, case.threads, case.dtype.name(), case.strategy)
     }
 
     /// Batch, threads, dtype and strategy of a case: those that are not the same in all cases.
@@ -65,7 +65,7 @@ type Value = fn(&Case) -> String;
 pub const DIMENSIONS: [(&str, Value); 4] = [
     ("batch #", |c| c.batch.to_string()),
     ("# threads", |c| c.threads.to_string()),
-    ("#", |c| dtype_name(c.dtype).to_owned()),
+    ("#", |c| c.dtype.name().to_owned()),
     ("#", |c| c.strategy.to_string()),
 ];
 

@@ -3,10 +3,11 @@
 use super::args::BenchArgs;
 use super::case::{Case, Test};
 use super::entry::{Entry, Origin};
-use crate::checkpoint::Shipped;
-use crate::cli::{CommonArgs, Dtype};
+use crate::checkpoint::{Outline, Shipped};
+use crate::cli::CommonArgs;
 use crate::command::threads;
 use crate::error::{Error, Result};
+use crate::kernel::precision::Precision;
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
 use std::path::PathBuf;
 
@@ -48,13 +49,16 @@ impl Plan {
         let threads = threads.as_slice();
         let seed = args.running.seed;
         let mut plan = match &args.suite {
-            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), seed)?,
+            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), (seed, args.weights.kv_dtype.precision()))?,
             None => Self::of_arguments(args, threads)?,
         };
         let (running, protocol) = (&args.running, &mut plan.protocol);
         protocol.repetitions = running.repetitions.unwrap_or(protocol.repetitions);
         protocol.delay = running.delay.unwrap_or(protocol.delay);
         protocol.warmup &= !running.no_warmup;
+        let cases = &plan.cases;
+        let of = |m: usize| cases.iter().filter(move |c| c.model == m).map(|c| c.dtype);
+        plan.models = plan.models.into_iter().enumerate().map(|(m, entry)| entry.with(of(m))).collect::<Result<_>>()?;
         if plan.cases.is_empty() {
             return Err(Error::usage("there is nothing to measure: no case reads or writes a token").hint("give `-p` or `-n` above 0"));
         }
@@ -63,14 +67,14 @@ impl Plan {
 
     fn of_arguments(args: &BenchArgs, threads: &[usize]) -> Result<Self> {
         let (lists, seed) = (&args.cases, args.running.seed);
-        let random = args.weights.random_weights.then_some(seed);
+        let (random, cache) = (args.weights.random_weights.then_some(seed), args.weights.kv_dtype.precision());
         let mut models: Vec<Entry> = Vec::new();
         if args.model.is_empty() {
             let shipped = Shipped::all()
                 .into_iter()
                 .find(|s| s.weights)
                 .ok_or_else(|| Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"))?;
-            models.push(Entry::new(None, Origin::Shipped(shipped), random)?);
+            models.push(Entry::new(None, Origin::Shipped(shipped), random, cache)?);
         }
         for name in &args.model {
             let dir = PathBuf::from(name);
@@ -85,7 +89,7 @@ impl Plan {
             if models.iter().any(same) {
                 return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
             }
-            models.push(Entry::new(None, origin, random)?);
+            models.push(Entry::new(None, origin, random, cache)?);
         }
         distinct_names(&mut models);
         let list = |asked: &Option<crate::cli::List>, default: usize| asked.as_ref().map_or_else(|| vec![default], |l| l.0.clone());
@@ -109,7 +113,7 @@ impl Plan {
                     line: 0,
                 };
                 for asked in grid.cases() {
-                    let case = case(&asked, encoder, asked.threads.unwrap_or(1))?;
+                    let case = case(&asked, &model.outline, asked.threads.unwrap_or(1))?;
                     // different words may ask for the same: `auto` and `f32`, strategies where nothing is written
                     cases.extend(case.filter(|c| !cases.contains(c)));
                 }
@@ -119,7 +123,7 @@ impl Plan {
         Ok(Self { suite: None, models, cases, protocol, reported: Vec::new(), seed })
     }
 
-    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), seed: u64) -> Result<Self> {
+    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), (seed, cache): (u64, Precision)) -> Result<Self> {
         let mut models = Vec::new();
         for model in &suite.models {
             let origin = match &model.origin {
@@ -127,7 +131,7 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-            models.push(Entry::new(Some(&model.name), origin, model.random_weights).map_err(at)?);
+            models.push(Entry::new(Some(&model.name), origin, model.random_weights, cache).map_err(at)?);
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
@@ -135,14 +139,13 @@ impl Plan {
         let mut cases: Vec<Case> = Vec::new();
         let mut places = Vec::new(); // of the suite's cases among those
         for line in &suite.cases {
-            let encoder = models[line.model].outline.model.info().encoder_decoder;
             let at = |e: Error| e.at(format!("{}:{}", suite.file, line.line));
             if let (true, Some(n)) = (asked, line.threads) {
                 let error = Error::usage(format!("`--threads` beside a suite that asks for {n} threads itself"));
                 return Err(at(error).hint("leave out `--threads`, or the suite's `threads`"));
             }
             let n = threads::possible(line.threads.unwrap_or(*threads)).map_err(at)?;
-            let case = case(line, encoder, n).map_err(at)?;
+            let case = case(line, &models[line.model].outline, n).map_err(at)?;
             let case = case.ok_or_else(|| suite.error(line.line, "a case that reads and writes nothing"))?;
             // different words may ask for the same: strategies where nothing is written
             let place = cases.iter().position(|c| *c == case).unwrap_or(cases.len());
@@ -193,7 +196,8 @@ fn distinct_names(models: &mut [Entry]) {
 /// The case that a line of a suite, or the command line, asks for; none where it reads and writes nothing.
 ///
 /// A decoder-only model has no document apart: prompt and depth are what lies before its first new token.
-fn case(asked: &suite::Case, encoder: bool, threads: usize) -> Result<Option<Case>> {
+fn case(asked: &suite::Case, outline: &Outline, threads: usize) -> Result<Option<Case>> {
+    let encoder = outline.model.info().encoder_decoder;
     let suite::Case { n_prompt: source, n_gen: new, n_depth: depth, .. } = *asked;
     let test = match (encoder, new) {
         (true, _) if source == 0 => {
@@ -207,6 +211,6 @@ fn case(asked: &suite::Case, encoder: bool, threads: usize) -> Result<Option<Cas
     };
     // where nothing is chosen, the strategy is none of the case's business
     let strategy = if new == 0 { Strategy::Greedy } else { asked.strategy };
-    let dtype = if asked.dtype == Dtype::Auto { Dtype::F32 } else { asked.dtype };
+    let dtype = asked.dtype.precision().unwrap_or(outline.held.weights);
     Ok(Some(Case { model: asked.model, test, batch: asked.batch_size, threads, dtype, strategy }))
 }

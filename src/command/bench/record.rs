@@ -1,6 +1,5 @@
 //! A case as a record: llama-bench's keys where it has them, integers in nanoseconds and bytes.
 
-use super::case::dtype_name;
 use super::compare::Change;
 use super::figures::{Figures, Series};
 use super::forecast::Forecast;
@@ -45,13 +44,14 @@ pub fn record(table: &Table, i: usize, measured: &Measured) -> Value {
     put("n_depth", case.test.depth().into());
     put("batch_size", case.batch.into());
     put("n_threads", case.threads.into());
-    put("dtype", dtype_name(case.dtype).into());
+    put("dtype", case.dtype.name().into());
+    put("kv_dtype", entry.outline.held.cache.name().into());
     put("strategy", case.strategy.to_string().into());
     put("warmup", plan.protocol.warmup.into());
     put("repetitions", measured.samples.len().into());
     put("test_time", if measured.test_time.is_empty() { Value::Null } else { measured.test_time.clone().into() });
     put("error", measured.failure.as_ref().map(Error::message).into());
-    put("forecast_bytes", Forecast::of(&entry.outline, case).total().into());
+    put("forecast_bytes", Forecast::of(entry.sizes(case.dtype), case).total().into());
     let figures = table.figures[i].as_ref();
     times(&mut put, figures, (case.test.tokens() * case.batch) as f64);
     memory(&mut put, figures);

@@ -189,7 +189,7 @@ impl Table<'_> {
         let mut cells = Cells::new(header).right(&right);
         for (case, figures) in self.rows() {
             let mut row = self.names(case);
-            row.push(bytes(super::forecast::Forecast::of(&self.plan.models[case.model].outline, case).total()));
+            row.push(bytes(super::forecast::Forecast::of(self.plan.models[case.model].sizes(case.dtype), case).total()));
             row.extend(figures.map_or_else(|| vec![NONE.to_owned(); 7], memory_cells));
             cells.row(row);
         }

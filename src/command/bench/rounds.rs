@@ -7,7 +7,7 @@ use super::measured::Measured;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::work::Worker;
-use crate::cli::Dtype;
+use crate::kernel::precision::Precision;
 use crate::command::threads::pool;
 use crate::error::{Error, Result};
 use crate::machine::memory::give_back;
@@ -31,7 +31,7 @@ pub enum End {
 /// A model in memory.
 struct Loaded {
     index: usize,
-    dtype: Dtype,
+    dtype: Precision,
     model: Box<dyn Model>,
     /// Bytes resident since it was loaded and not before.
     added: usize,
@@ -89,7 +89,7 @@ impl<'a> Rounds<'a> {
     /// Notes the cases that their model cannot do, and those that do not fit into memory.
     fn refuse(&self, measured: &mut [Measured]) {
         for (case, measured) in self.plan.cases.iter().zip(measured.iter_mut()) {
-            let outline = &self.plan.models[case.model].outline;
+            let outline = self.plan.models[case.model].sizes(case.dtype);
             let beyond = || case.beyond(outline.model.info());
             let refusal = beyond().or_else(|| Forecast::of(outline, case).refusal(self.environment.available));
             measured.failure = refusal.map(|why| Error::new(why).hint("ask for shorter documents, smaller batches or fewer beams"));
@@ -151,7 +151,7 @@ impl<'a> Rounds<'a> {
             let resident = || self.environment.gauge.resident().unwrap_or(0);
             give_back();
             let before = resident();
-            match self.plan.models[case.model].load() {
+            match self.plan.models[case.model].load(case.dtype) {
                 // the file's own bytes go when the checkpoint goes: only the model stays
                 Ok(checkpoint) => {
                     let model = checkpoint.model;
@@ -242,8 +242,8 @@ pub fn together(plan: &Plan, cases: &[usize], available: Option<usize>) -> bool 
     let (mut work, mut program) = (0, 0);
     for &i in cases {
         let case = &plan.cases[i];
-        let forecast = Forecast::of(&plan.models[case.model].outline, case);
-        weights.insert((case.model, super::case::dtype_name(case.dtype)), forecast.weights);
+        let forecast = Forecast::of(plan.models[case.model].sizes(case.dtype), case);
+        weights.insert((case.model, case.dtype.name()), forecast.weights);
         work = work.max(forecast.work);
         program = forecast.total() - forecast.weights - forecast.work;
     }

@@ -177,12 +177,12 @@ fn nanos(d: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::arch::REGISTRY;
-    use crate::cli::Dtype;
+    use crate::kernel::precision::Precision;
     use crate::timing::Fake;
     use crate::weights::Store;
 
     fn case(test: Test, batch: usize, strategy: Strategy) -> Case {
-        Case { model: 0, test, batch, threads: 1, dtype: Dtype::F32, strategy }
+        Case { model: 0, test, batch, threads: 1, dtype: Precision::F32, strategy }
     }
 
     fn tiny(model_type: &str) -> Box<dyn Model> {
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn the_parts_add_up_to_the_whole() {
         use std::time::Instant;
-        let model = crate::checkpoint::Checkpoint::embedded().unwrap().model;
+        let model = crate::checkpoint::Checkpoint::embedded(&Default::default()).unwrap().model;
         let clock: Arc<dyn Clock> = Arc::new(crate::timing::System::start());
         let case = case(Test::Encoder { source: 300, depth: 0, new: 40 }, 1, Strategy::Greedy);
         let worker = worker(&*model, &clock);

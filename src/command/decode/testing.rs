@@ -86,6 +86,7 @@ impl Echo {
             generation_config: None,
             unread: Vec::new(),
             store: Store::random(0).into(),
+            held: crate::weights::Held::default(),
         }
     }
 }

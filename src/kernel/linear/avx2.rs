@@ -1,0 +1,331 @@
+//! Products on AVX2 with fused multiply-add: 16 registers of 8 floats.
+//!
+//! A line of a panel is two registers. One row takes four panels side by side (a core that reads a single run has too few cache lines
+//! under way to use what memory gives), six rows take one: twelve sums at most, whatever the shape. Many rows pass a slab of a panel that
+//! stays in the first-level cache; a bf16 slab is widened there once. Sums wait in the output between slabs, so the order of addition is
+//! that of the inputs, cut or not.
+
+use super::product::{Kernel, LINE, Operand, Product, WIDTH};
+use crate::kernel::precision::Precision;
+use std::arch::x86_64::*;
+
+/// The path's kernels.
+pub fn kernel(precision: Precision) -> Kernel {
+    match precision {
+        Precision::F32 => Kernel { operand: Operand::F32, run: f32 },
+        Precision::Bf16 => Kernel { operand: Operand::F32, run: bf16 },
+        Precision::Int8 => Kernel { operand: Operand::Int8, run: int8 },
+    }
+}
+
+/// Bytes of a slab as it is multiplied: half of a first-level cache of 32 KiB.
+const SLAB: usize = 16 << 10;
+/// Rows from which panels pass in slabs: fewer do not pay for widening, and find a panel again in the second-level cache.
+const MANY: usize = 32;
+/// Lines that a tile asks for ahead of time where it reads a single run: 4 KiB, the hardware stops at the end of a page.
+const AHEAD: usize = 64;
+
+/// A slab, widened.
+#[repr(align(64))]
+struct Scratch([u8; SLAB]);
+
+/// A tile's share of a [`Product`].
+#[derive(Clone, Copy)]
+struct Part {
+    x: *const u8,
+    stride: usize,
+    /// First line of the first panel.
+    lines: *const u8,
+    /// Bytes from one panel to the next.
+    apart: usize,
+    /// Lines to take.
+    take: usize,
+    out: *mut f32,
+    out_stride: usize,
+    /// Whether the sums so far lie in `out`.
+    more: bool,
+}
+
+/// # Safety
+/// As [`Kernel::run`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn f32(p: &Product) {
+    // SAFETY: handed on
+    unsafe { floats::<F32>(p) }
+}
+
+/// # Safety
+/// As [`Kernel::run`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn bf16(p: &Product) {
+    // SAFETY: handed on
+    unsafe { floats::<Bf16>(p) }
+}
+
+/// Weights that are multiplied as floats.
+trait Weight {
+    /// Inputs of a line.
+    const K: usize;
+
+    /// Input `i` of the line at `p` for eight outputs, the first or the second `half`.
+    ///
+    /// # Safety
+    /// 64 bytes at `p`, aligned to 32.
+    unsafe fn load(p: *const u8, half: usize, i: usize) -> __m256;
+}
+
+struct F32;
+struct Bf16;
+
+impl Weight for F32 {
+    const K: usize = 1;
+    #[inline(always)]
+    unsafe fn load(p: *const u8, half: usize, _: usize) -> __m256 {
+        // SAFETY: the caller's promise
+        unsafe { _mm256_load_ps(p.cast::<f32>().add(8 * half)) }
+    }
+}
+
+impl Weight for Bf16 {
+    const K: usize = 2;
+    #[inline(always)]
+    unsafe fn load(p: *const u8, half: usize, i: usize) -> __m256 {
+        // SAFETY: the caller's promise
+        unsafe {
+            let both = _mm256_load_si256(p.cast::<__m256i>().add(half));
+            _mm256_castsi256_ps(if i == 0 { _mm256_slli_epi32(both, 16) } else { _mm256_and_si256(both, _mm256_set1_epi32(-0x1_0000)) })
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn floats<W: Weight>(p: &Product) {
+    let whole = Part::new(p);
+    // SAFETY: `p.rows` rows and `p.count` panels, as the caller promised
+    unsafe {
+        match p.rows {
+            0 => {}
+            1 => abreast::<W, 1, 4>(whole, p.count),
+            2 => abreast::<W, 2, 3>(whole, p.count),
+            3 if W::K == 1 => abreast::<W, 3, 2>(whole, p.count),
+            MANY.. => (0..p.count).for_each(|c| slabs::<W>(p, whole.panel(c))),
+            n => (0..p.count).for_each(|c| rows::<W>(whole.panel(c), n)),
+        }
+    }
+}
+
+impl Part {
+    /// All of it.
+    fn new(p: &Product) -> Self {
+        let &Product { x, stride, panels, lines, out, out_stride, .. } = p;
+        Part { x, stride, lines: panels, apart: lines * LINE, take: lines, out, out_stride, more: false }
+    }
+
+    /// From panel `c` on.
+    #[inline(always)]
+    unsafe fn panel(self, c: usize) -> Self {
+        // SAFETY: the caller has that many panels
+        unsafe { Part { lines: self.lines.add(c * self.apart), out: self.out.add(c * WIDTH), ..self } }
+    }
+
+    /// From row `r` on.
+    #[inline(always)]
+    unsafe fn row(self, r: usize) -> Self {
+        // SAFETY: the caller has that many rows
+        unsafe { Part { x: self.x.add(r * self.stride), out: self.out.add(r * self.out_stride), ..self } }
+    }
+}
+
+/// R rows, `count` panels, G of them side by side as far as they go.
+#[inline(always)]
+unsafe fn abreast<W: Weight, const R: usize, const G: usize>(p: Part, count: usize) {
+    let whole = count - count % G;
+    // SAFETY: panels below `count`
+    unsafe {
+        for c in (0..whole).step_by(G) {
+            tile::<W, R, G>(p.panel(c));
+        }
+        for c in whole..count {
+            tile::<W, R, 1>(p.panel(c));
+        }
+    }
+}
+
+/// Many rows and one panel, slab after slab.
+#[inline(always)]
+unsafe fn slabs<W: Weight>(p: &Product, panel: Part) {
+    let step = SLAB / LINE / W::K;
+    let mut wide = Scratch([0; SLAB]);
+    for first in (0..p.lines.max(1)).step_by(step) {
+        let take = step.min(p.lines - first);
+        // SAFETY: lines first .. first + take of the panel, the inputs that belong to them; the scratch holds a slab
+        unsafe {
+            let lines = panel.lines.add(first * LINE);
+            let slab = Part { x: panel.x.add(first * W::K * size_of::<f32>()), take: take * W::K, more: first > 0, lines, ..panel };
+            if W::K == 1 {
+                rows::<F32>(slab, p.rows);
+            } else {
+                widen::<W>(lines, take, wide.0.as_mut_ptr().cast());
+                rows::<F32>(Part { lines: wide.0.as_ptr(), ..slab }, p.rows);
+            }
+        }
+    }
+}
+
+/// Lines as floats, an input a line.
+#[inline(always)]
+unsafe fn widen<W: Weight>(lines: *const u8, take: usize, to: *mut f32) {
+    for i in 0..take {
+        for j in 0..W::K {
+            for half in 0..2 {
+                // SAFETY: line i, and its place in a slab
+                unsafe { _mm256_store_ps(to.add((i * W::K + j) * WIDTH + 8 * half), W::load(lines.add(i * LINE), half, j)) };
+            }
+        }
+    }
+}
+
+/// `n` rows and one panel, six rows at a time.
+#[inline(always)]
+unsafe fn rows<W: Weight>(p: Part, n: usize) {
+    let mut r = 0;
+    while r < n {
+        // SAFETY: rows below `n`
+        unsafe {
+            let part = p.row(r);
+            r += match n - r {
+                1 => tile::<W, 1, 1>(part),
+                2 => tile::<W, 2, 1>(part),
+                3 => tile::<W, 3, 1>(part),
+                4 => tile::<W, 4, 1>(part),
+                5 => tile::<W, 5, 1>(part),
+                _ => tile::<W, 6, 1>(part),
+            }
+        }
+    }
+}
+
+/// R rows times G panels; returns R.
+#[inline(always)]
+unsafe fn tile<W: Weight, const R: usize, const G: usize>(p: Part) -> usize {
+    // SAFETY: R rows, G panels of `take` lines, as the caller promised
+    unsafe {
+        let mut sums = [[[_mm256_setzero_ps(); 2]; G]; R];
+        let place = |r: usize, g: usize, half: usize| p.out.add(r * p.out_stride + g * WIDTH + 8 * half);
+        if p.more {
+            each::<R, G>(|r, g, half| sums[r][g][half] = _mm256_loadu_ps(place(r, g, half)));
+        }
+        let x = p.x.cast::<f32>();
+        let stride = p.stride / size_of::<f32>();
+        for i in 0..p.take {
+            for j in 0..W::K {
+                let x = |r: usize| _mm256_broadcast_ss(&*x.add(r * stride + i * W::K + j));
+                let w = |g: usize, half: usize| W::load(p.lines.add(g * p.apart + i * LINE), half, j);
+                if G == 1 {
+                    if R > 2 && j == 0 {
+                        _mm_prefetch::<_MM_HINT_T0>(p.lines.wrapping_add((i + AHEAD) * LINE).cast());
+                    }
+                    let w = [w(0, 0), w(0, 1)];
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let x = x(r);
+                        sums[0] = [0, 1].map(|half| _mm256_fmadd_ps(x, w[half], sums[0][half]));
+                    }
+                } else {
+                    let mut xs = [_mm256_setzero_ps(); R];
+                    xs.iter_mut().enumerate().for_each(|(r, out)| *out = x(r));
+                    for g in 0..G {
+                        for half in 0..2 {
+                            let w = w(g, half);
+                            for (sums, x) in sums.iter_mut().zip(xs) {
+                                sums[g][half] = _mm256_fmadd_ps(x, w, sums[g][half]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        each::<R, G>(|r, g, half| _mm256_storeu_ps(place(r, g, half), sums[r][g][half]));
+    }
+    R
+}
+
+#[inline(always)]
+fn each<const R: usize, const G: usize>(mut f: impl FnMut(usize, usize, usize)) {
+    for r in 0..R {
+        for g in 0..G {
+            f(r, g, 0);
+            f(r, g, 1);
+        }
+    }
+}
+
+/// # Safety
+/// As [`Kernel::run`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int8(p: &Product) {
+    let whole = Part::new(p);
+    let (fours, twos) = (p.count / 4 * 4, p.count / 2 * 2);
+    // SAFETY: `p.rows` rows and `p.count` panels, as the caller promised
+    unsafe {
+        match p.rows {
+            0 => {}
+            1 => {
+                (0..fours).step_by(4).for_each(|c| int8_tile::<1, 4>(whole.panel(c)));
+                (fours..p.count).for_each(|c| int8_tile::<1, 1>(whole.panel(c)));
+            }
+            2 => {
+                (0..twos).step_by(2).for_each(|c| int8_tile::<2, 2>(whole.panel(c)));
+                (twos..p.count).for_each(|c| int8_tile::<2, 1>(whole.panel(c)));
+            }
+            n => (0..p.count).for_each(|c| int8_rows(whole.panel(c), n)),
+        }
+    }
+}
+
+/// `n` rows and one panel, four rows at a time.
+#[inline(always)]
+unsafe fn int8_rows(p: Part, n: usize) {
+    for r in (0..n).step_by(4) {
+        // SAFETY: rows below `n`
+        unsafe {
+            let part = p.row(r);
+            match n - r {
+                1 => int8_tile::<1, 1>(part),
+                2 => int8_tile::<2, 1>(part),
+                3 => int8_tile::<3, 1>(part),
+                _ => int8_tile::<4, 1>(part),
+            }
+        }
+    }
+}
+
+/// R rows times G panels; integers add up exactly, in any order.
+///
+/// |w| · (x with the sign of w) is x · w; both factors lie within ±127, so that two products fit the 16 bits of `vpmaddubsw`: 2 · 127² = 32,258.
+#[inline(always)]
+unsafe fn int8_tile<const R: usize, const G: usize>(p: Part) {
+    // SAFETY: R rows, G panels of `take` lines, as the caller promised
+    unsafe {
+        let mut sums = [[[_mm256_setzero_si256(); 2]; G]; R];
+        let ones = _mm256_set1_epi16(1);
+        for i in 0..p.take {
+            if R * G > 2 && G == 1 {
+                _mm_prefetch::<_MM_HINT_T0>(p.lines.wrapping_add((i + AHEAD) * LINE).cast());
+            }
+            for g in 0..G {
+                for half in 0..2 {
+                    let w = _mm256_load_si256(p.lines.add(g * p.apart + i * LINE).cast::<__m256i>().add(half));
+                    let size = _mm256_abs_epi8(w);
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let x = _mm256_set1_epi32(p.x.add(r * p.stride).cast::<i32>().add(i).read_unaligned());
+                        let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(x, w));
+                        sums[g][half] = _mm256_add_epi32(sums[g][half], _mm256_madd_epi16(pairs, ones));
+                    }
+                }
+            }
+        }
+        each::<R, G>(|r, g, half| {
+            _mm256_storeu_si256(p.out.add(r * p.out_stride + g * WIDTH + 8 * half).cast(), sums[r][g][half]);
+        });
+    }
+}

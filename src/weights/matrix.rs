@@ -1,0 +1,136 @@
+//! Matrices on their way from a checkpoint into panels, without a copy in between.
+
+use super::{Bytes, Dtype, MadeUp, Weights, random};
+use crate::error::{Error, Result};
+use crate::kernel::linear::{Layout, Numbers, Packed, View, pack::pack};
+use crate::kernel::precision::Precision;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::{bf16, f16};
+use std::ops::Range;
+
+/// Which part of a stored matrix is packed, and how it lies there.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// Rows of W.
+    pub outputs: usize,
+    /// Columns of W.
+    pub inputs: usize,
+    /// How the stored matrix lies.
+    pub layout: Layout,
+    /// W's first output among those of the stored matrix, and how many that has.
+    pub of: (usize, usize),
+}
+
+impl Form {
+    /// The whole of a matrix.
+    pub fn whole((outputs, inputs): (usize, usize), layout: Layout) -> Self {
+        Self { outputs, inputs, layout, of: (0, outputs) }
+    }
+
+    /// The shape of the stored matrix.
+    fn shape(&self) -> [usize; 2] {
+        match self.layout {
+            Layout::OutIn => [self.of.1, self.inputs],
+            Layout::InOut => [self.inputs, self.of.1],
+        }
+    }
+}
+
+/// Most inputs of an int8 product: 2¹⁷ products of up to 127² fit 32 bits.
+const INTEGERS: usize = 1 << 17;
+
+impl Weights {
+    /// The matrix `name` as linear weights in the precision of this load, read where it lies. Fails as [`Weights::get`].
+    pub fn packed(&self, name: &str, form: &Form, bias: Option<Vec<f32>>) -> Result<Packed> {
+        let (sizes, shape) = ((form.outputs, form.inputs), form.shape());
+        let (apart, first) = match form.layout {
+            Layout::OutIn => (form.inputs, form.of.0 * form.inputs),
+            Layout::InOut => (form.of.1, form.of.0),
+        };
+        let precision = self.store.precision();
+        let full = self.name(name);
+        if precision == Precision::Int8 && form.inputs > INTEGERS {
+            return Err(Error::new(format!("tensor `{full}`: int8 sums are exact for {INTEGERS} inputs at most, this has {}", form.inputs))
+                .hint("use `--dtype bf16`"));
+        }
+        let pack = |numbers: &dyn Numbers| pack(&View { numbers, first, apart, layout: form.layout }, sizes, precision, bias.clone());
+        if let Some(kind) = self.store.made_up {
+            self.store.note(&full, &shape);
+            return Ok(match kind {
+                MadeUp::Random(seed) => pack(&random::Stream::new(seed, &full, &shape)).0,
+                MadeUp::Blueprint => Packed::outline(sizes, precision, bias),
+            });
+        }
+        let (path, bytes, entry) = self.find(&full, &shape)?;
+        let (one, read) = reader(entry.dtype).ok_or_else(|| not_a_weight(path, &full, entry.dtype))?;
+        let (packed, bad) = pack(&Stored { bytes, start: entry.range.start, one, read });
+        self.store.mark(&full);
+        match bad {
+            None => Ok(packed),
+            Some(b) if b.value.is_finite() => {
+                Err(Error::new(format!("{path}: tensor `{full}` holds {:e} at index {}, beyond the largest bf16", b.value, b.index))
+                    .hint("use `--dtype f32`"))
+            }
+            Some(b) => Err(damaged(path, &full, b.index, b.value)),
+        }
+    }
+}
+
+/// The error of a tensor whose numbers cannot be weights.
+pub(super) fn not_a_weight(path: &str, full: &str, dtype: Dtype) -> Error {
+    Error::new(format!("{path}: tensor `{full}` holds {}", dtype.name())).hint("weights may be f32, f16 or bf16")
+}
+
+/// The error of a number that is not finite.
+pub(super) fn damaged(path: &str, full: &str, index: usize, value: f32) -> Error {
+    Error::new(format!("{path}: tensor `{full}` holds {value} at index {index}"))
+        .hint("the weights are damaged, or were saved after training diverged")
+}
+
+/// A tensor of a file.
+struct Stored<'a> {
+    bytes: &'a Bytes,
+    /// Its first byte.
+    start: usize,
+    /// Bytes of a number.
+    one: usize,
+    read: Read,
+}
+
+impl Stored<'_> {
+    fn range(&self, numbers: Range<usize>) -> Range<usize> {
+        self.start + numbers.start * self.one..self.start + numbers.end * self.one
+    }
+}
+
+impl Numbers for Stored<'_> {
+    fn fill(&self, first: usize, out: &mut [f32]) {
+        (self.read)(&self.bytes.get()[self.range(first..first + out.len())], out);
+    }
+
+    fn done(&self, numbers: Range<usize>) {
+        self.bytes.release(self.range(numbers));
+    }
+}
+
+/// Reads little-endian numbers from as many bytes as there is room for.
+type Read = fn(&[u8], &mut [f32]);
+
+/// How a dtype is read, and how many bytes a number has, if it is one of weights.
+pub(super) fn reader(dtype: Dtype) -> Option<(usize, Read)> {
+    match dtype {
+        Dtype::F32 => Some((4, |bytes, out| out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, b)| *out = f32::from_le_bytes(*b)))),
+        Dtype::Bf16 => Some((2, |bytes, out| halves(bytes, out, |part, out| part.reinterpret_cast::<bf16>().convert_to_f32_slice(out)))),
+        Dtype::F16 => Some((2, |bytes, out| halves(bytes, out, |part, out| part.reinterpret_cast::<f16>().convert_to_f32_slice(out)))),
+        _ => None,
+    }
+}
+
+/// Hands numbers of two bytes on in aligned pieces: a file need not align them.
+fn halves(bytes: &[u8], out: &mut [f32], convert: impl Fn(&[u16], &mut [f32])) {
+    let mut part = [0u16; 256];
+    for (out, bytes) in out.chunks_mut(part.len()).zip(bytes.chunks(2 * part.len())) {
+        part.iter_mut().zip(bytes.as_chunks().0).for_each(|(to, b)| *to = u16::from_le_bytes(*b));
+        convert(&part[..out.len()], out);
+    }
+}
