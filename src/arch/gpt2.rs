@@ -148,7 +148,7 @@ impl Gpt2 {
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
         let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
-        let embed = || -> Result<Tensor> { Ok((self.tokens.forward(&ids)? + self.positions.forward(positions.into_iter())?)?) };
+        let embed = || self.tokens.forward_at(&ids, &self.positions, positions.into_iter());
         let xs = state.probe.time(Phase::Embed, embed)?; // (b t, d)
         self.decoder.forward(xs.reshape((b, t, ()))?, state)
     }

@@ -1,13 +1,10 @@
 //! The non-linearity of a feed-forward layer, under the names that config.json uses.
 
 use crate::error::{Error, Result};
-use crate::kernel::elementwise::map;
+use crate::kernel::elementwise::{Gelu, GeluTanh, Relu, Silu, Tanh, map, mapped};
 use crate::kernel::{slice, tensor};
 use candle_core::Tensor;
-use candle_core::cpu::erf::erf_f64;
 use serde::Deserialize;
-use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
-use std::f64::consts::FRAC_1_SQRT_2;
 
 /// An activation; the names are transformers' `ACT2FN` (transformers:src/transformers/activations.py).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -41,20 +38,26 @@ impl TryFrom<String> for Activation {
 }
 
 impl Activation {
-    fn of(self, x: f32) -> f32 {
-        match self {
-            Self::Gelu => (f64::from(x) * 0.5 * (1.0 + erf_f64(f64::from(x) * FRAC_1_SQRT_2))) as f32,
-            // √(2/π) = (2/√π) / √2
-            Self::GeluTanh => 0.5 * x * (1.0 + (FRAC_2_SQRT_PI / SQRT_2 * (x + 0.044_715 * x * x * x)).tanh()),
-            Self::Relu => x.max(0.0),
-            Self::Silu => x / (1.0 + (-x).exp()),
-            Self::Tanh => x.tanh(),
-        }
-    }
-
     /// Every number of `xs` by itself.
     pub fn forward(self, xs: &Tensor) -> Result<Tensor> {
-        let out = slice(xs, |x| map(x.to_vec(), |x| self.of(x)))?;
+        let out = slice(xs, |x| match self {
+            Self::Gelu => mapped(Gelu, x),
+            Self::GeluTanh => mapped(GeluTanh, x),
+            Self::Relu => mapped(Relu, x),
+            Self::Silu => mapped(Silu, x),
+            Self::Tanh => mapped(Tanh, x),
+        })?;
         tensor(out, xs.shape())
+    }
+
+    /// The same in place.
+    pub fn apply(self, xs: &mut [f32]) {
+        match self {
+            Self::Gelu => map(Gelu, xs),
+            Self::GeluTanh => map(GeluTanh, xs),
+            Self::Relu => map(Relu, xs),
+            Self::Silu => map(Silu, xs),
+            Self::Tanh => map(Tanh, xs),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Token embeddings, and the output matrix where it is the same table.
 
+use super::Positions;
 use crate::error::{Error, Result};
+use crate::kernel::elementwise::scale;
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::tensor;
 use crate::weights::{Form, Weights};
@@ -32,15 +34,26 @@ impl Embedding {
 
     /// The rows of `ids`, (ids, d).
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
+        tensor(self.rows(ids), (ids.len(), self.table.inputs))
+    }
+
+    /// The rows of `ids`, each with its position's row added, (ids, d). Fails as [`Positions::forward`].
+    pub fn forward_at(&self, ids: &[u32], positions: &Positions, at: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
+        let mut out = self.rows(ids);
+        positions.add_to(&mut out, at)?;
+        tensor(out, (ids.len(), self.table.inputs))
+    }
+
+    fn rows(&self, ids: &[u32]) -> Vec<f32> {
         let d = self.table.inputs;
         let mut out = vec![0.0; ids.len() * d];
         for (&id, row) in ids.iter().zip(out.chunks_exact_mut(d)) {
             self.table.row(id as usize, row);
+            if self.scale != 1.0 {
+                scale(row, self.scale);
+            }
         }
-        if self.scale != 1.0 {
-            out.iter_mut().for_each(|x| *x *= self.scale);
-        }
-        tensor(out, (ids.len(), d))
+        out
     }
 }
 

@@ -1,7 +1,8 @@
 //! Layer normalisation.
 
 use crate::error::Result;
-use crate::kernel::{elementwise, slice, tensor};
+use crate::kernel::elementwise::{Norm, add_layer_norm, layer_norm};
+use crate::kernel::{slice, tensor};
 use crate::weights::Weights;
 use candle_core::Tensor;
 
@@ -24,8 +25,24 @@ impl LayerNorm {
         (self.weight.len() + self.bias.len()) * size_of::<f32>()
     }
 
+    fn norm(&self) -> Norm<'_> {
+        Norm { weight: &self.weight, bias: &self.bias, eps: self.eps }
+    }
+
     /// (…, d) -> (…, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        tensor(slice(xs, |x| elementwise::layer_norm(x, &self.weight, &self.bias, self.eps))?, xs.shape())
+        tensor(slice(xs, |x| layer_norm(x, self.norm()))?, xs.shape())
+    }
+
+    /// The norm of xs + f, in one pass.
+    pub fn of_sum(&self, xs: &Tensor, f: &Tensor) -> Result<Tensor> {
+        tensor(slice(xs, |x| slice(f, |f| add_layer_norm(x, f, None, self.norm())))??, xs.shape())
+    }
+
+    /// xs + f and the norm of it, in one pass.
+    pub fn sum_and_norm(&self, xs: &Tensor, f: &Tensor) -> Result<(Tensor, Tensor)> {
+        let mut sum = Vec::new();
+        let norm = slice(xs, |x| slice(f, |f| add_layer_norm(x, f, Some(&mut sum), self.norm())))??;
+        Ok((tensor(sum, xs.shape())?, tensor(norm, xs.shape())?))
     }
 }

@@ -1,6 +1,7 @@
 //! Absolute positions, added to the embeddings.
 
 use crate::error::{Error, Result};
+use crate::kernel::elementwise::add;
 use crate::kernel::tensor;
 use crate::weights::Weights;
 use candle_core::Tensor;
@@ -52,13 +53,27 @@ impl Positions {
         let n = positions.len();
         let mut out = Vec::with_capacity(n * self.d);
         for p in positions {
-            if p >= self.len() {
-                return Err(Error::new(format!("position {p} is beyond the {} positions of this model", self.len()))
-                    .hint("shorten the input or the output (`--on-overflow`, `--max-new-tokens`)"));
-            }
-            let row = (p + self.offset) * self.d;
-            out.extend_from_slice(&self.table[row..row + self.d]);
+            out.extend_from_slice(self.row(p)?);
         }
         tensor(out, (n, self.d))
+    }
+
+    /// Adds the rows of these positions to `out`, (positions, d).
+    pub fn add_to(&self, out: &mut [f32], positions: impl ExactSizeIterator<Item = usize>) -> Result<()> {
+        if positions.len() * self.d != out.len() {
+            return Err(Error::new(format!("{} positions for {} rows", positions.len(), out.len() / self.d.max(1))));
+        }
+        for (p, row) in positions.zip(out.chunks_exact_mut(self.d)) {
+            add(row, self.row(p)?);
+        }
+        Ok(())
+    }
+
+    fn row(&self, p: usize) -> Result<&[f32]> {
+        if p >= self.len() {
+            return Err(Error::new(format!("position {p} is beyond the {} positions of this model", self.len()))
+                .hint("shorten the input or the output (`--on-overflow`, `--max-new-tokens`)"));
+        }
+        Ok(&self.table[(p + self.offset) * self.d..][..self.d])
     }
 }

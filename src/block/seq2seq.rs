@@ -25,7 +25,7 @@ impl Input {
     }
 
     fn forward(&self, ids: &[u32], positions: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
-        let xs = (self.tokens.forward(ids)? + self.positions.forward(positions)?)?;
+        let xs = self.tokens.forward_at(ids, &self.positions, positions)?;
         match &self.norm {
             Some(norm) => norm.forward(&xs),
             None => Ok(xs),

@@ -18,11 +18,39 @@ pub enum Order {
     Post,
 }
 
-impl Order {
-    fn residual(self, norm: &LayerNorm, xs: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        match self {
-            Order::Pre => Ok((xs + f(&norm.forward(xs)?)?)?),
-            Order::Post => norm.forward(&(xs + f(xs)?)?),
+/// What runs through the layers.
+struct Stream {
+    xs: Tensor,
+    /// What the next layer or the end reads of a pre-norm stack, made in one pass with the sum.
+    normed: Option<Tensor>,
+}
+
+impl Stream {
+    fn new(xs: Tensor) -> Self {
+        Self { xs, normed: None }
+    }
+
+    /// Adds f; `norm` is f's own norm and `next` the one after it, if there is one.
+    fn residual(self, order: Order, norm: &LayerNorm, next: Option<&LayerNorm>, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let Self { xs, normed } = self;
+        if order == Order::Post {
+            return Ok(Self::new(norm.of_sum(&xs, &f(&xs)?)?));
+        }
+        let normed = normed.map_or_else(|| norm.forward(&xs), Ok)?;
+        let f = f(&normed)?;
+        drop(normed);
+        match next {
+            Some(next) => next.sum_and_norm(&xs, &f).map(|(xs, normed)| Self { xs, normed: Some(normed) }),
+            None => Ok(Self::new((xs + f)?)),
+        }
+    }
+
+    /// What comes out of a stack that ends in `norm`.
+    fn end(self, norm: Option<&LayerNorm>) -> Result<Tensor> {
+        match (self.normed, norm) {
+            (Some(normed), _) => Ok(normed),
+            (None, Some(norm)) => norm.forward(&self.xs),
+            (None, None) => Ok(self.xs),
         }
     }
 }
@@ -52,16 +80,15 @@ pub struct Encoder {
 impl Encoder {
     /// (Σ n, d) -> (Σ n, d). Records `encoder.0` (what comes in) to `encoder.N` (what goes out).
     pub fn forward(&self, xs: Tensor, documents: &Documents, probe: &Probe) -> Result<Tensor> {
-        let mut xs = xs;
+        let (mut xs, order) = (Stream::new(xs), self.order);
         for (i, layer) in self.layers.iter().enumerate() {
-            probe.record(|| format!("encoder.{i}"), &xs);
-            let (reader, feed_forward) = (&layer.reader, &layer.feed_forward);
-            xs = probe.time(Phase::SelfAttention, || self.order.residual(&layer.reader_norm, &xs, |xs| reader.read(xs, documents)))?;
-            xs = probe.time(Phase::FeedForward, || self.order.residual(&layer.feed_forward_norm, &xs, |xs| feed_forward.forward(xs)))?;
+            probe.record(|| format!("encoder.{i}"), &xs.xs);
+            let (norm, between) = (&layer.reader_norm, &layer.feed_forward_norm);
+            xs = probe.time(Phase::SelfAttention, || xs.residual(order, norm, Some(between), |xs| layer.reader.read(xs, documents)))?;
+            let next = self.layers.get(i + 1).map(|l| &l.reader_norm).or(self.norm.as_ref());
+            xs = probe.time(Phase::FeedForward, || xs.residual(order, between, next, |xs| layer.feed_forward.forward(xs)))?;
         }
-        if let Some(norm) = &self.norm {
-            xs = norm.forward(&xs)?;
-        }
+        let xs = xs.end(self.norm.as_ref())?;
         probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
         Ok(xs)
     }
@@ -135,26 +162,25 @@ impl Decoder {
     pub fn forward(&self, xs: Tensor, state: &mut State) -> Result<Tensor> {
         let (_, t, _) = xs.dims3()?;
         let probe = state.probe.clone();
-        let mut xs = xs;
+        let (mut xs, order) = (Stream::new(xs), self.order);
         let mut memories = state.layers.iter_mut();
         let mut next = || memories.next().ok_or_else(|| Error::new("the state belongs to another model"));
         for (i, layer) in self.layers.iter().enumerate() {
-            probe.record(|| format!("decoder.{i}"), &xs);
-            let memory = next()?;
+            probe.record(|| format!("decoder.{i}"), &xs.xs);
+            let (memory, last) = (next()?, &layer.feed_forward_norm);
+            let between = layer.cross.as_ref().map_or(last, |(_, norm)| norm);
             xs = probe.time(Phase::SelfAttention, || {
-                self.order.residual(&layer.mixer_norm, &xs, |xs| layer.mixer.forward(xs, memory.as_mut()))
+                xs.residual(order, &layer.mixer_norm, Some(between), |xs| layer.mixer.forward(xs, memory.as_mut()))
             })?;
             if let Some((cross, norm)) = &layer.cross {
                 let memory =
                     next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(|| Error::new("the state belongs to another model"))?;
-                xs = probe.time(Phase::CrossAttention, || self.order.residual(norm, &xs, |xs| cross.forward(xs, memory)))?;
+                xs = probe.time(Phase::CrossAttention, || xs.residual(order, norm, Some(last), |xs| cross.forward(xs, memory)))?;
             }
-            let (norm, feed_forward) = (&layer.feed_forward_norm, &layer.feed_forward);
-            xs = probe.time(Phase::FeedForward, || self.order.residual(norm, &xs, |xs| feed_forward.forward(xs)))?;
+            let after = self.layers.get(i + 1).map(|l| &l.mixer_norm).or(self.norm.as_ref());
+            xs = probe.time(Phase::FeedForward, || xs.residual(order, last, after, |xs| layer.feed_forward.forward(xs)))?;
         }
-        if let Some(norm) = &self.norm {
-            xs = norm.forward(&xs)?;
-        }
+        let xs = xs.end(self.norm.as_ref())?;
         probe.record(|| format!("decoder.{}", self.layers.len()), &xs);
         state.seen.iter_mut().for_each(|s| *s += t);
         Ok(xs)

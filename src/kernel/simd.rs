@@ -84,6 +84,64 @@ pub trait Lanes: Copy {
     /// # Safety
     /// As [`Lanes::splat`].
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+
+    // elementwise
+
+    /// `self + b`.
+    ///
+    /// # Safety
+    /// As [`Lanes::splat`]; so for all below.
+    unsafe fn add(self, b: Self) -> Self;
+
+    /// `self - b`.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn sub(self, b: Self) -> Self;
+
+    /// `self * b`.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn mul(self, b: Self) -> Self;
+
+    /// `self / b`.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn div(self, b: Self) -> Self;
+
+    /// `if self > b { self } else { b }`: `b` where either is no number.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn max(self, b: Self) -> Self;
+
+    /// `if self < b { self } else { b }`: `b` where either is no number.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn min(self, b: Self) -> Self;
+
+    /// `if self > b { yes } else { no }`.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn if_above(self, b: Self, yes: Self, no: Self) -> Self;
+
+    /// `self · 2ⁿ` where the lowest nine bits of `n` are n: adds them to the exponent, whether or not it has room.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn shift_exponent(self, n: Self) -> Self;
+
+    /// h and l with h + l = `self * b` exactly, h the rounded product, where neither is too large or too small for an f32.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn exact_product(self, b: Self) -> (Self, Self);
+
+    // end of elementwise
 }
 
 /// Plain floats, eight at a time.
@@ -115,6 +173,50 @@ impl Lanes for Plain {
         }
         Plain(out)
     }
+
+    // elementwise
+
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        Plain(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn sub(self, b: Self) -> Self {
+        Plain(std::array::from_fn(|i| self.0[i] - b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        Plain(std::array::from_fn(|i| self.0[i] * b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn div(self, b: Self) -> Self {
+        Plain(std::array::from_fn(|i| self.0[i] / b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn max(self, b: Self) -> Self {
+        Plain(std::array::from_fn(|i| if self.0[i] > b.0[i] { self.0[i] } else { b.0[i] }))
+    }
+    #[inline(always)]
+    unsafe fn min(self, b: Self) -> Self {
+        Plain(std::array::from_fn(|i| if self.0[i] < b.0[i] { self.0[i] } else { b.0[i] }))
+    }
+    #[inline(always)]
+    unsafe fn if_above(self, b: Self, yes: Self, no: Self) -> Self {
+        Plain(std::array::from_fn(|i| if self.0[i] > b.0[i] { yes.0[i] } else { no.0[i] }))
+    }
+    #[inline(always)]
+    unsafe fn shift_exponent(self, n: Self) -> Self {
+        Plain(std::array::from_fn(|i| f32::from_bits(self.0[i].to_bits().wrapping_add(n.0[i].to_bits() << 23))))
+    }
+    #[inline(always)]
+    unsafe fn exact_product(self, b: Self) -> (Self, Self) {
+        // 48 bits of product fit an f64
+        let exact: [f64; 8] = std::array::from_fn(|i| f64::from(self.0[i]) * f64::from(b.0[i]));
+        let high: [f32; 8] = std::array::from_fn(|i| exact[i] as f32);
+        (Plain(high), Plain(std::array::from_fn(|i| (exact[i] - f64::from(high[i])) as f32)))
+    }
+
+    // end of elementwise
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -123,7 +225,9 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! lanes {
-        ($name:ident, $reg:ty, $n:expr, $set:ident, $load:ident, $store:ident, $fma:ident) => {
+        ($name:ident, $reg:ty, $n:expr, $set:ident, $load:ident, $store:ident, $fma:ident,
+         // elementwise
+         $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident, $min:ident, $fms:ident, $above:expr, $shift:expr) => {
             /// One register.
             #[derive(Clone, Copy)]
             pub struct $name($reg);
@@ -149,11 +253,123 @@ mod x86 {
                     // SAFETY: the caller has checked the instruction set
                     Self(unsafe { $fma(self.0, b.0, c.0) })
                 }
+
+                // elementwise; SAFETY of all: the caller has checked the instruction set
+
+                #[inline(always)]
+                unsafe fn add(self, b: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $add(self.0, b.0) })
+                }
+                #[inline(always)]
+                unsafe fn sub(self, b: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $sub(self.0, b.0) })
+                }
+                #[inline(always)]
+                unsafe fn mul(self, b: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $mul(self.0, b.0) })
+                }
+                #[inline(always)]
+                unsafe fn div(self, b: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $div(self.0, b.0) })
+                }
+                #[inline(always)]
+                unsafe fn max(self, b: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $max(self.0, b.0) })
+                }
+                #[inline(always)]
+                unsafe fn min(self, b: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $min(self.0, b.0) })
+                }
+                #[inline(always)]
+                unsafe fn if_above(self, b: Self, yes: Self, no: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $above(self.0, b.0, yes.0, no.0) })
+                }
+                #[inline(always)]
+                unsafe fn shift_exponent(self, n: Self) -> Self {
+                    // SAFETY: as above
+                    Self(unsafe { $shift(self.0, n.0) })
+                }
+                #[inline(always)]
+                unsafe fn exact_product(self, b: Self) -> (Self, Self) {
+                    // SAFETY: as above
+                    unsafe {
+                        let high = $mul(self.0, b.0);
+                        (Self(high), Self($fms(self.0, b.0, high)))
+                    }
+                }
+
+                // end of elementwise
             }
         };
     }
-    lanes!(Ymm, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
-    lanes!(Zmm, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps);
+    // elementwise
+
+    #[inline(always)]
+    unsafe fn above8(a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+        // SAFETY: the caller has checked the instruction set
+        unsafe { _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+    }
+    #[inline(always)]
+    unsafe fn above16(a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+        // SAFETY: the caller has checked the instruction set
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), no, yes) }
+    }
+    #[inline(always)]
+    unsafe fn shift8(a: __m256, n: __m256) -> __m256 {
+        // SAFETY: the caller has checked the instruction set
+        unsafe { _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32::<23>(_mm256_castps_si256(n)))) }
+    }
+    #[inline(always)]
+    unsafe fn shift16(a: __m512, n: __m512) -> __m512 {
+        // SAFETY: the caller has checked the instruction set
+        unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32::<23>(_mm512_castps_si512(n)))) }
+    }
+
+    // end of elementwise
+
+    lanes!(
+        Ymm,
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
+        _mm256_div_ps,
+        _mm256_max_ps,
+        _mm256_min_ps,
+        _mm256_fmsub_ps,
+        above8,
+        shift8
+    );
+    lanes!(
+        Zmm,
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
+        _mm512_div_ps,
+        _mm512_max_ps,
+        _mm512_min_ps,
+        _mm512_fmsub_ps,
+        above16,
+        shift16
+    );
 }
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Ymm, Zmm};

@@ -2,10 +2,12 @@
 //! `remove_invalid_values` (infinities become the largest numbers) and `renormalize_logits` (log-softmax after all else).
 //!
 //! transformers' `remove_invalid_values` also turns "not a number" into 0; here that never comes so far, see [`crate::decode::search`].
-//! Sums run in f64: torch sums f32 in lanes, whose order no other program can repeat, and both stay within one unit of the truth.
+//! Powers and sums of the log-softmax run in f64: torch sums f32 in lanes, whose order no other program can repeat, and both stay within
+//! one unit of the truth.
 
 use super::{Made, Processor, Row};
 use crate::decode::settings::Generation;
+use crate::kernel::elementwise::log_sum_exp;
 
 struct RemoveInvalid;
 struct Renormalize;
@@ -36,11 +38,10 @@ fn largest(scores: impl Iterator<Item = f32>) -> f32 {
 
 /// log softmax: s − max − log Σ exp(s − max). Rows without any finite score stay as they are.
 pub(crate) fn log_softmax(scores: &mut [f32]) {
-    let max = largest(scores.iter().copied());
+    let (max, sum) = log_sum_exp(scores);
     if max == f32::NEG_INFINITY {
         return;
     }
-    let sum: f64 = scores.iter().map(|s| f64::from((s - max).exp())).sum();
     let log = (sum as f32).ln();
     scores.iter_mut().for_each(|s| *s = *s - max - log);
 }

@@ -2,6 +2,7 @@
 
 use crate::block::check_ids;
 use crate::error::{Error, Result};
+use crate::kernel::elementwise::log_sum_exp;
 use crate::kernel::slice;
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -24,7 +25,6 @@ pub(super) fn losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
 }
 
 fn loss(row: &[f32], target: usize) -> f64 {
-    let most = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = row.iter().map(|&x| (f64::from(x) - most).exp()).sum();
-    sum.ln() - (f64::from(row[target]) - most)
+    let (most, sum) = log_sum_exp(row);
+    sum.ln() - (f64::from(row[target]) - f64::from(most))
 }
