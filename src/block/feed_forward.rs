@@ -2,6 +2,7 @@
 
 use super::{Activation, Linear};
 use crate::error::Result;
+use crate::kernel::{slice, tensor};
 use candle_core::Tensor;
 
 /// W₂ f(W₁ x + b₁) + b₂.
@@ -23,14 +24,19 @@ impl FeedForward {
         self.up.bytes() + self.down.bytes()
     }
 
-    /// Bytes of activations at the peak of reading n rows: inner features before and after the activation, and the output.
+    /// Bytes of activations at the peak of reading n rows: inner features, and the output.
     pub fn work_bytes(&self, n: usize) -> usize {
         let (inner, d) = self.up.shape();
-        n * (2 * inner + d) * size_of::<f32>()
+        n * (inner + d) * size_of::<f32>()
     }
 
     /// (n, d) -> (n, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.down.forward(&self.activation.forward(&self.up.forward(xs)?)?)
+        let out = slice(xs, |x| {
+            let mut inner = self.up.apply(x);
+            self.activation.apply(&mut inner);
+            self.down.apply(&inner)
+        })?;
+        tensor(out, xs.shape())
     }
 }

@@ -48,6 +48,11 @@ impl Linear {
         Ok(y)
     }
 
+    /// Rows of numbers, (n, in) -> (n, out).
+    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
+        self.0.apply(x)
+    }
+
     /// Several layers that read the same: (…, in) -> (…, out) of each.
     pub fn all<const N: usize>(layers: [&Self; N], xs: &Tensor) -> Result<[Tensor; N]> {
         let out = slice(xs, |x| apply(layers.map(|l| &*l.0), x))?;
