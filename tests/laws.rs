@@ -1,17 +1,40 @@
-//! Laws that every architecture of the registry keeps, on its tiny configuration with made-up weights. Equality means the same bits.
+//! Laws that every architecture of the registry keeps, on its tiny configuration with made-up weights, in every precision. Equality means
+//! the same bits.
 
 use effattn::arch::{Arch, REGISTRY};
+use effattn::kernel::precision::Precision::{self, *};
 use effattn::memory::State;
 use effattn::model::{Model, Source};
-use effattn::weights::Store;
+use effattn::weights::{Held, Store};
 use std::sync::Arc;
 
-/// Every architecture with its tiny model.
-fn models() -> impl Iterator<Item = (&'static Arch, Box<dyn Model>)> {
-    REGISTRY.iter().map(|arch| {
-        let config = serde_json::from_str(arch.tiny).expect("a tiny configuration is JSON");
-        let store = Arc::new(Store::random(7));
-        (arch, (arch.load)(&config, &store.root()).expect("a tiny model loads").model)
+/// An architecture whose numbers are held in one way.
+struct Case {
+    arch: &'static Arch,
+    held: Held,
+    /// The model type, and how its numbers are held where that is not f32.
+    model_type: String,
+}
+
+impl Case {
+    fn load(&self, store: &Arc<Store>) -> Box<dyn Model> {
+        let config = serde_json::from_str(self.arch.tiny).expect("a tiny configuration is JSON");
+        (self.arch.load)(&config, &store.root()).expect("a tiny model loads").model
+    }
+}
+
+/// Weights and caches.
+const HELD: [(Precision, Precision); 4] = [(F32, F32), (Bf16, F32), (Int8, F32), (Bf16, Bf16)];
+
+/// Every architecture with its tiny model, in every precision.
+fn models() -> impl Iterator<Item = (Case, Box<dyn Model>)> {
+    REGISTRY.iter().flat_map(|arch| {
+        HELD.map(|(weights, cache)| {
+            let words = if weights == F32 { String::new() } else { format!(" {} {}", weights.name(), cache.name()) };
+            let case = Case { arch, held: Held { weights, cache }, model_type: format!("{}{words}", arch.model_type) };
+            let model = case.load(&Arc::new(Store::random(7).held(case.held)));
+            (case, model)
+        })
     })
 }
 
@@ -127,10 +150,9 @@ fn state_weighs_what_was_forecast() {
 #[test]
 fn a_blueprint_tells_the_sizes_of_the_model() {
     for (arch, model) in models() {
-        let config = serde_json::from_str(arch.tiny).expect("a tiny configuration is JSON");
-        let (blueprint, whole) = (Arc::new(Store::blueprint()), Arc::new(Store::random(7)));
-        let sizes = (arch.load)(&config, &blueprint.root()).expect("a blueprint loads").model;
-        (arch.load)(&config, &whole.root()).expect("a tiny model loads");
+        let (blueprint, whole) = (Arc::new(Store::blueprint().held(arch.held)), Arc::new(Store::random(7).held(arch.held)));
+        let sizes = arch.load(&blueprint);
+        arch.load(&whole);
         assert_eq!(blueprint.parameters(), whole.parameters(), "{}", arch.model_type);
         let told = |m: &dyn Model| {
             let i = m.info();
@@ -141,17 +163,30 @@ fn a_blueprint_tells_the_sizes_of_the_model() {
     }
 }
 
-/// Bytes that a step reads, counted by hand from the shapes in config.json: panels of 32 outputs, biases, norms, one row of each table.
+/// Bytes that a step reads, counted by hand from the shapes in config.json: panels of 16 outputs whose inputs are whole lines, a factor and
+/// a sum an output of int8, biases, norms, one row of each table.
 #[test]
 fn a_step_reads_what_the_shapes_say() {
-    let linear = |outputs: usize, inputs: usize| outputs.div_ceil(32) * 32 * inputs + outputs;
-    let (d, v, norm) = (24, 61, 2 * 24);
-    let table = linear(v, d) - v; // tied: no bias of its own
-    let gpt2 = 2 * (4 * linear(d, d) + linear(40, d) + linear(d, 40) + 2 * norm) + norm;
-    let led = 2 * (6 * linear(d, d) + linear(36, d) + linear(d, 36) + 3 * norm) + norm; // the norm behind the embeddings
-    for (name, floats) in [("gpt2", gpt2), ("led", led)] {
-        let (_, model) = models().find(|(arch, _)| arch.model_type == name).expect("it is in the registry");
-        assert_eq!(model.step_bytes(), 4 * (floats + table + 2 * d), "{name}");
+    for (weights, cache) in HELD {
+        let (size, whole, factors) = match weights {
+            F32 => (4, 1, 0),
+            Bf16 => (2, 32, 0),
+            Int8 => (1, 64, 8),
+        };
+        let matrix = |outputs: usize, inputs: usize| {
+            let rows = outputs.next_multiple_of(16);
+            rows * inputs.next_multiple_of(whole) * size + factors * rows
+        };
+        let linear = |outputs: usize, inputs: usize| matrix(outputs, inputs) + 4 * outputs;
+        let (d, v, norm) = (24, 61, 4 * 2 * 24);
+        let table = matrix(v, d); // tied: no bias of its own
+        let gpt2 = 2 * (4 * linear(d, d) + linear(40, d) + linear(d, 40) + 2 * norm) + norm;
+        let led = 2 * (6 * linear(d, d) + linear(36, d) + linear(d, 36) + 3 * norm) + norm; // the norm behind the embeddings
+        for (name, layers) in [("gpt2", gpt2), ("led", led)] {
+            let of = |case: &Case| case.arch.model_type == name && case.held == Held { weights, cache };
+            let (_, model) = models().find(|(case, _)| of(case)).expect("it is in the registry");
+            assert_eq!(model.step_bytes(), layers + table + d * size + 4 * d, "{name} {weights:?}");
+        }
     }
 }
 
