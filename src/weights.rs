@@ -123,14 +123,7 @@ impl Store {
     }
 
     fn empty(made_up: Option<MadeUp>) -> Self {
-        Self {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            made_up,
-            held: Held::default(),
-            read: Mutex::default(),
-            made: Mutex::default(),
-        }
+        Self { files: Vec::new(), tensors: BTreeMap::new(), made_up, held: Held::default(), read: Mutex::default(), made: Mutex::default() }
     }
 
     /// The same, for a model that holds its numbers as `held`.

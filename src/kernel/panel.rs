@@ -37,7 +37,7 @@ pub struct Product {
 pub unsafe fn product(isa: Isa, p: &Product) {
     // SAFETY: handed on
     unsafe {
-        match isa {
+        match isa.lanes() {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512(p),
             #[cfg(target_arch = "x86_64")]

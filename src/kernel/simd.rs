@@ -8,11 +8,17 @@ use std::sync::OnceLock;
 /// The instruction set that the kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// 16 floats a register.
+    /// AVX-512, and tiles of 16 × 16 for bf16 and int8 products.
+    Amx,
+    /// AVX-512, and products of bf16 pairs.
+    Avx512Bf16,
+    /// 16 floats a register; byte products (VNNI) where there are some.
     Avx512,
     /// 8 floats a register, fused multiply-add.
     Avx2,
-    /// Whatever the compiler makes of plain loops (NEON on ARM64).
+    /// ARM64; byte products where there are some.
+    Neon,
+    /// Whatever the compiler makes of plain loops.
     Portable,
 }
 
@@ -20,8 +26,11 @@ impl Isa {
     /// The name that `EFFATTN_ISA` takes.
     pub fn name(self) -> &'static str {
         match self {
+            Isa::Amx => "amx",
+            Isa::Avx512Bf16 => "avx512bf16",
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
+            Isa::Neon => "neon",
             Isa::Portable => "portable",
         }
     }
@@ -30,17 +39,31 @@ impl Isa {
     pub fn available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma"),
+            Isa::Amx => Isa::Avx512.available() && super::linear::amx::available(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => Isa::Avx512.available() && super::linear::avx512::pairs_available(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => super::linear::avx512::available() && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx512 | Isa::Avx2 => false,
+            Isa::Amx | Isa::Avx512Bf16 | Isa::Avx512 | Isa::Avx2 => false,
+            Isa::Neon => cfg!(target_arch = "aarch64"),
             Isa::Portable => true,
         }
     }
 
     /// All of them, fastest first.
-    pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+    pub const ALL: [Isa; 6] = [Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable];
+
+    /// The registers that loops over single numbers use on this path: `Avx512`, `Avx2` or `Portable`.
+    pub fn lanes(self) -> Self {
+        match self {
+            Isa::Amx | Isa::Avx512Bf16 | Isa::Avx512 => Isa::Avx512,
+            Isa::Avx2 => Isa::Avx2,
+            Isa::Neon | Isa::Portable => Isa::Portable,
+        }
+    }
 }
 
 /// The path of this process: the fastest there is, or what the environment variable `EFFATTN_ISA` names.

@@ -125,7 +125,7 @@ fn total(buffer: &[u64], isa: Isa) -> u64 {
 
 /// The sum of a slice modulo 2⁶⁴, by the instruction set `isa` where this machine has it.
 fn sum(x: &[u64], isa: Isa) -> u64 {
-    match isa {
+    match isa.lanes() {
         // SAFETY: this machine has it
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 if isa.available() => unsafe { sum_avx512(x) },

@@ -50,8 +50,11 @@ impl Weights {
         let precision = self.store.precision();
         let full = self.name(name);
         if precision == Precision::Int8 && form.inputs > INTEGERS {
-            return Err(Error::new(format!("tensor `{full}`: int8 sums are exact for {INTEGERS} inputs at most, this has {}", form.inputs))
-                .hint("use `--dtype bf16`"));
+            return Err(Error::new(format!(
+                "tensor `{full}`: int8 sums are exact for {INTEGERS} inputs at most, this has {}",
+                form.inputs
+            ))
+            .hint("use `--dtype bf16`"));
         }
         let pack = |numbers: &dyn Numbers| pack(&View { numbers, first, apart, layout: form.layout }, sizes, precision, bias.clone());
         if let Some(kind) = self.store.made_up {

@@ -38,7 +38,7 @@ fn on<K: Loop>(isa: Isa, k: K) -> K::Out {
     debug_assert!(isa.available());
     // SAFETY: `isa` is available, plain loops always are
     unsafe {
-        match isa {
+        match isa.lanes() {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512(k),
             #[cfg(target_arch = "x86_64")]

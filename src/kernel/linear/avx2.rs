@@ -46,18 +46,28 @@ struct Part {
     more: bool,
 }
 
+/// Whether this machine has what the kernels need.
+#[cfg(test)]
+pub fn available() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// f32 weights, x f32.
+///
 /// # Safety
 /// As [`Kernel::run`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn f32(p: &Product) {
+pub unsafe fn f32(p: &Product) {
     // SAFETY: handed on
     unsafe { floats::<F32>(p) }
 }
 
+/// bf16 weights, x f32: the bits of [`f32()`] over the same numbers.
+///
 /// # Safety
 /// As [`Kernel::run`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn bf16(p: &Product) {
+pub unsafe fn bf16(p: &Product) {
     // SAFETY: handed on
     unsafe { floats::<Bf16>(p) }
 }
@@ -259,10 +269,12 @@ fn each<const R: usize, const G: usize>(mut f: impl FnMut(usize, usize, usize)) 
     }
 }
 
+/// int8 weights, x int8, exact.
+///
 /// # Safety
 /// As [`Kernel::run`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn int8(p: &Product) {
+pub unsafe fn int8(p: &Product) {
     let whole = Part::new(p);
     let (fours, twos) = (p.count / 4 * 4, p.count / 2 * 2);
     // SAFETY: `p.rows` rows and `p.count` panels, as the caller promised

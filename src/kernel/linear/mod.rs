@@ -7,10 +7,18 @@
 //! Work is cut by rows where there are many and by panels where there are few; no cut changes a bit, see [`product`].
 
 #[cfg(target_arch = "x86_64")]
+pub mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod pack;
 pub mod portable;
 pub mod product;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod tile;
 
 pub use pack::{Layout, Numbers, View};
 

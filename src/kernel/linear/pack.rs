@@ -90,12 +90,7 @@ pub struct NotFinite {
 const TOGETHER: usize = 8;
 
 /// Packs a matrix as `precision`. Numbers that are not finite, or would not be as bf16, are packed too; the first of them is told.
-pub fn pack(
-    view: &View,
-    (outputs, k): (usize, usize),
-    precision: Precision,
-    bias: Option<Vec<f32>>,
-) -> (Packed, Option<NotFinite>) {
+pub fn pack(view: &View, (outputs, k): (usize, usize), precision: Precision, bias: Option<Vec<f32>>) -> (Packed, Option<NotFinite>) {
     let bytes = panel_bytes(k, precision);
     let panels = outputs.div_ceil(WIDTH);
     let mut out = Buffer::new(panels * bytes);
@@ -103,7 +98,8 @@ pub fn pack(
     let (mut scales, mut sums) = (vec![0.0; integers], vec![0; integers]);
     let bad = Mutex::new(None::<NotFinite>);
     {
-        let mut parts: Vec<Part> = out.chunks_mut(bytes.max(1) * TOGETHER).map(|panels| Part { panels, scales: &mut [], sums: &mut [] }).collect();
+        let mut parts: Vec<Part> =
+            out.chunks_mut(bytes.max(1) * TOGETHER).map(|panels| Part { panels, scales: &mut [], sums: &mut [] }).collect();
         if integers > 0 {
             let factors = scales.chunks_mut(TOGETHER * WIDTH).zip(sums.chunks_mut(TOGETHER * WIDTH));
             parts.iter_mut().zip(factors).for_each(|(part, (scales, sums))| (part.scales, part.sums) = (scales, sums));

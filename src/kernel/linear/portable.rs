@@ -2,15 +2,32 @@
 
 use super::product::{Kernel, LINE, Operand, Product, WIDTH, inputs};
 use crate::kernel::precision::Precision;
-use half::bf16;
 
 /// Plain loops over `precision`.
 pub fn kernel(precision: Precision) -> Kernel {
     match precision {
-        Precision::F32 => Kernel { operand: Operand::F32, run: floats::<F32> },
-        Precision::Bf16 => Kernel { operand: Operand::F32, run: floats::<Bf16> },
+        Precision::F32 => Kernel { operand: Operand::F32, run: f32 },
+        Precision::Bf16 => Kernel { operand: Operand::F32, run: bf16 },
         Precision::Int8 => Kernel { operand: Operand::Int8, run: int8 },
     }
+}
+
+/// f32 weights, x f32.
+///
+/// # Safety
+/// As [`Kernel::run`].
+pub unsafe fn f32(p: &Product) {
+    // SAFETY: handed on
+    unsafe { floats::<F32>(p) }
+}
+
+/// bf16 weights, x f32.
+///
+/// # Safety
+/// As [`Kernel::run`].
+pub unsafe fn bf16(p: &Product) {
+    // SAFETY: handed on
+    unsafe { floats::<Bf16>(p) }
 }
 
 /// How weights become floats.
@@ -39,7 +56,7 @@ impl Weight for Bf16 {
     #[inline(always)]
     unsafe fn read(p: *const u8) -> f32 {
         // SAFETY: as above
-        bf16::to_f32(unsafe { *p.cast() })
+        half::bf16::to_f32(unsafe { *p.cast() })
     }
 }
 
@@ -66,9 +83,11 @@ unsafe fn floats<W: Weight>(p: &Product) {
     }
 }
 
+/// int8 weights, x int8, exact.
+///
 /// # Safety
 /// As [`Kernel::run`].
-unsafe fn int8(p: &Product) {
+pub unsafe fn int8(p: &Product) {
     for (r, panel) in (0..p.rows).flat_map(|r| (0..p.count).map(move |c| (r, c))) {
         let mut sums = [0i32; WIDTH];
         for i in 0..p.lines {

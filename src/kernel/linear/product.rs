@@ -56,7 +56,7 @@ pub struct Product {
     pub panels: *const u8,
     /// Panels.
     pub count: usize,
-    /// Lines of a panel.
+    /// Lines of a panel: a multiple of [`TILE`] but for f32; at most 32,768 for int8, so that no sum leaves 32 bits.
     pub lines: usize,
     /// int8 alone: the sum of the weights of each output, for instructions that want one operand unsigned.
     pub sums: *const i32,
@@ -78,12 +78,49 @@ pub struct Kernel {
     pub run: unsafe fn(&Product),
 }
 
+impl Product {
+    /// Bytes of a panel.
+    #[inline(always)]
+    pub fn pitch(&self) -> usize {
+        self.lines * LINE
+    }
+
+    /// The same for panels `first .. first + count`.
+    ///
+    /// # Safety
+    /// This product is sound and has these panels.
+    #[inline(always)]
+    pub unsafe fn of_panels(&self, first: usize, count: usize) -> Self {
+        let sums = if self.sums.is_null() { self.sums } else { self.sums.wrapping_add(first * WIDTH) };
+        // SAFETY: the panels and their columns of out lie within what this product describes
+        let (panels, out) = unsafe { (self.panels.add(first * self.pitch()), self.out.add(first * WIDTH)) };
+        Self { panels, count, sums, out, ..*self }
+    }
+
+    /// The same for rows `first .. first + rows`.
+    ///
+    /// # Safety
+    /// This product is sound and has these rows.
+    #[inline(always)]
+    pub unsafe fn of_rows(&self, first: usize, rows: usize) -> Self {
+        // SAFETY: the rows lie within what this product describes
+        let (x, out) = unsafe { (self.x.add(first * self.stride), self.out.add(first * self.out_stride)) };
+        Self { x, rows, out, ..*self }
+    }
+}
+
 impl Kernel {
     /// The kernel of a path for weights of one precision.
     pub fn of(isa: Isa, precision: Precision) -> Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
+            Isa::Amx if precision != Precision::F32 => super::amx::kernel(precision),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx | Isa::Avx512Bf16 | Isa::Avx512 => super::avx512::kernel(isa, precision),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => super::avx2::kernel(precision),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => super::neon::kernel(precision),
             _ => super::portable::kernel(precision),
         }
     }

@@ -1,6 +1,9 @@
 use super::*;
 use crate::kernel::testing::noise;
 
+mod guarded;
+mod paths;
+
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn paths() -> impl Iterator<Item = Isa> {
@@ -136,7 +139,8 @@ fn a_number_that_is_not_finite_is_found_and_spreads_to_its_outputs_alone() {
     assert_eq!(pack::pack(&view, (1, 2), Precision::Bf16, None).1, Some(pack::NotFinite { index: 0, value: f32::MAX }));
     for precision in PRECISIONS {
         for isa in paths() {
-            let y = packed(&noise(40 * 20, 1), (40, 20), precision, None).on(isa, &[vec![1.0; 20], vec![f32::NAN; 20], vec![1.0; 20]].concat());
+            let y =
+                packed(&noise(40 * 20, 1), (40, 20), precision, None).on(isa, &[vec![1.0; 20], vec![f32::NAN; 20], vec![1.0; 20]].concat());
             assert!(y[40..80].iter().all(|y| y.is_nan()) && y[..40].iter().chain(&y[80..]).all(|y| y.is_finite()), "{isa:?} {precision:?}");
         }
     }
