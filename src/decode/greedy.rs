@@ -7,12 +7,13 @@ pub(super) struct Greedy;
 
 impl Pick for Greedy {
     fn pick(&mut self, scores: &[f32]) -> Result<u32> {
-        let mut best = 0;
-        for (token, score) in scores.iter().enumerate() {
-            if *score > scores[best] {
-                best = token;
-            }
+        // first the highest score, in lanes that do not wait for each other, then the first that has it
+        let (lines, rest) = scores.as_chunks::<32>();
+        let mut top = [f32::NEG_INFINITY; 32];
+        for line in lines {
+            top.iter_mut().zip(line).for_each(|(top, s)| *top = if *s > *top { *s } else { *top });
         }
-        Ok(best as u32)
+        let top = top.iter().chain(rest).fold(f32::NEG_INFINITY, |top, s| if *s > top { *s } else { top });
+        Ok(scores.iter().position(|s| *s == top).unwrap_or(0) as u32)
     }
 }

@@ -10,11 +10,11 @@ use super::sample::Draw;
 use super::settings::Generation;
 use super::stop::{Finish, Lengths};
 use crate::error::{Error, Result};
-use crate::kernel::on_the_pool;
+use crate::kernel::{on_the_pool, slice};
 use crate::memory::State;
 use crate::model::Model;
 use crate::timing::phases::Phase;
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 /// One decoding step of the whole batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,14 +61,16 @@ pub(super) struct Logits {
 impl Logits {
     fn new(logits: &Tensor) -> Result<Self> {
         let (_, vocabulary) = logits.dims2()?;
-        Ok(Self { values: logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?, vocabulary })
+        Ok(Self { values: slice(logits, <[f32]>::to_vec)?, vocabulary })
     }
 
     /// A copy of a row. Fails if a value is no number: an argmax would go on in silence.
     pub fn row(&self, row: usize, document: usize) -> Result<Vec<f32>> {
         let scores = self.values[row * self.vocabulary..(row + 1) * self.vocabulary].to_vec();
-        let broken = scores.iter().any(|s| s.is_nan() || *s == f32::INFINITY);
-        if broken || scores.iter().all(|s| *s == f32::NEG_INFINITY) {
+        // the bits of finite numbers without their signs are below those of infinity: one quick look is enough, nearly always
+        let top = scores.iter().fold(0, |top, s| (s.to_bits() & 0x7FFF_FFFF).max(top));
+        let broken = || scores.iter().any(|s| s.is_nan() || *s == f32::INFINITY) || scores.iter().all(|s| *s == f32::NEG_INFINITY);
+        if top >= f32::INFINITY.to_bits() && broken() {
             let message = format!("the model produced a value that is not a number (row {} of the batch)", document + 1);
             return Err(Error::new(message).hint("check the weights with `effattn inspect`"));
         }
