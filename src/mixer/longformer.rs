@@ -17,6 +17,7 @@ use crate::block::{Heads, Linear};
 use crate::error::{Error, Result};
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
+use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::weights::Weights;
 use candle_core::{Device, Tensor};
@@ -58,7 +59,7 @@ impl Longformer {
     }
 
     fn keys(&self, k: &[f32], v: &[f32]) -> Keys {
-        let mut keys = Keys::new(self.heads.count, self.heads.width);
+        let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
         keys.append(k, v);
         keys
     }
