@@ -117,9 +117,9 @@ fn encoder_layer(w: &Weights, s: &Sizes, plan: &Plan, i: usize) -> Result<Encode
 fn decoder_layer(w: &Weights, s: &Sizes) -> Result<DecoderLayer> {
     let norm = |name: &str| LayerNorm::load(&w.pp(name), s.d_model, EPS);
     let heads = Heads::new(s.d_model, s.decoder_attention_heads)?;
-    let cross = Cross::new(heads, Projections::load(&w.pp("encoder_attn"), s.d_model)?);
+    let cross = Cross::new(heads, Projections::load(&w.pp("encoder_attn"), s.d_model)?).with_cache(w.cache());
     Ok(DecoderLayer {
-        mixer: Box::new(Softmax::new(heads, Projections::load(&w.pp("self_attn"), s.d_model)?)),
+        mixer: Box::new(Softmax::new(heads, Projections::load(&w.pp("self_attn"), s.d_model)?).with_cache(w.cache())),
         mixer_norm: norm("self_attn_layer_norm")?,
         cross: Some((cross, norm("encoder_attn_layer_norm")?)),
         feed_forward: feed_forward(w, s, s.decoder_ffn_dim)?,

@@ -123,7 +123,7 @@ fn layer(w: &Weights, c: &Config, i: usize) -> Result<DecoderLayer> {
     let mlp = w.pp("mlp");
     let (up, down) = (Linear::load_transposed(&mlp.pp("c_fc"), (inner, d))?, Linear::load_transposed(&mlp.pp("c_proj"), (d, inner))?);
     Ok(DecoderLayer {
-        mixer: Box::new(Softmax::new(heads, projections(&w.pp("attn"), d)?)),
+        mixer: Box::new(Softmax::new(heads, projections(&w.pp("attn"), d)?).with_cache(w.cache())),
         mixer_norm: LayerNorm::load(&w.pp("ln_1"), d, c.layer_norm_epsilon)?,
         cross: None,
         feed_forward: FeedForward::new(up, down, c.activation_function),

@@ -1,9 +1,10 @@
 //! Attention of the decoder over the encoder's output.
 
-use super::{Heads, Projections};
+use super::{Heads, Linear, Projections};
 use crate::error::Result;
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
+use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
 use candle_core::Tensor;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub struct Cross {
     heads: Heads,
     projections: Projections,
+    cache: Precision,
 }
 
 /// The keys of the document that each row decodes.
@@ -39,21 +41,25 @@ impl Memory for CrossMemory {
 }
 
 impl Cross {
-    /// Of its projections.
+    /// Of its projections; keys and values are kept in f32.
     pub fn new(heads: Heads, projections: Projections) -> Self {
-        Self { heads, projections }
+        Self { heads, projections, cache: Precision::F32 }
+    }
+
+    /// The same, with keys and values kept in `cache`: f32 or bf16.
+    pub fn with_cache(self, cache: Precision) -> Self {
+        Self { cache, ..self }
     }
 
     /// Projects the encoder's output, (Σ n, d), once; `lengths` are the documents' n.
     pub fn memory(&self, encoded: &Tensor, lengths: &[usize]) -> Result<CrossMemory> {
         let d = self.heads.count * self.heads.width;
-        let (k, v) = (self.projections.k.forward(encoded)?, self.projections.v.forward(encoded)?);
+        let [k, v] = Linear::all([&self.projections.k, &self.projections.v], encoded)?;
         slice(&k, |k| {
             slice(&v, |v| {
                 let mut at = 0;
                 let rows = lengths.iter().map(|n| {
-                    let mut keys = Keys::new(self.heads.count, self.heads.width);
-                    keys.reserve(*n);
+                    let mut keys = Keys::new(self.heads.count, self.heads.width, self.cache);
                     keys.append(&k[at * d..(at + n) * d], &v[at * d..(at + n) * d]);
                     at += n;
                     Arc::new(keys)
@@ -70,21 +76,60 @@ impl Cross {
 
     /// Bytes of the memory of one document of `n` tokens.
     pub fn bytes_at(&self, n: usize) -> usize {
-        Keys::bytes_at(self.heads.count, self.heads.width, n)
+        Keys::bytes_at(self.heads.count, self.heads.width, n, self.cache)
     }
 
-    /// (b, t, d) -> (b, t, d).
+    /// (b, t, d) -> (b, t, d). Neighbouring rows of one document, its beams, go over its keys together.
     pub fn forward(&self, xs: &Tensor, memory: &CrossMemory) -> Result<Tensor> {
         let (b, t, d) = xs.dims3()?;
         let q = self.projections.q.forward(xs)?; // (b, t, d)
         let out = slice(&q, |q| {
-            let jobs: Vec<Job> = q
-                .chunks_exact(t * d)
-                .zip(&memory.0)
-                .map(|(q, keys)| Job { q, spans: vec![Span { keys, visible: Visible::All, hidden: &[] }] })
-                .collect();
+            let mut rest = q;
+            let mut jobs = Vec::with_capacity(b);
+            for beams in memory.0.chunk_by(Arc::ptr_eq) {
+                let (q, after) = rest.split_at(beams.len() * t * d);
+                rest = after;
+                jobs.push(Job { q, spans: vec![Span { keys: &beams[0], visible: Visible::All, hidden: &[] }] });
+            }
             attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
         })?;
         self.projections.out.forward(&tensor(out, (b, t, d))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::linear::{Layout, Packed};
+    use crate::kernel::testing::noise;
+
+    fn cross(d: usize) -> Cross {
+        let one = |seed| Linear::from_packed(Arc::new(Packed::new(&noise(d * d, seed), (d, d), Layout::OutIn, Some(noise(d, seed + 1)))));
+        Cross::new(Heads::new(d, 3).unwrap(), Projections { q: one(1), k: one(3), v: one(5), out: one(7) })
+    }
+
+    /// Beams that stand together go over the keys together; apart or together, a row gives the same bits.
+    #[test]
+    fn company_changes_no_bits() {
+        let d = 24;
+        let encoded = tensor(noise(170 * d, 9), (170, d)).unwrap();
+        for precision in [Precision::F32, Precision::Bf16] {
+            let cross = cross(d).with_cache(precision);
+            let documents = cross.memory(&encoded, &[130, 40]).unwrap();
+            assert_eq!(documents.bytes(), cross.bytes_at(130) + cross.bytes_at(40));
+            let order = [0, 0, 0, 0, 1, 1, 0, 1];
+            let mut beams = documents.clone();
+            beams.select(&order).unwrap();
+            let xs = noise(order.len() * 2 * d, 11);
+            let row = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let together = row(&cross.forward(&tensor(xs.clone(), (order.len(), 2, d)).unwrap(), &beams).unwrap());
+            for (i, of) in order.into_iter().enumerate() {
+                let mut alone = documents.clone();
+                alone.select(&[of]).unwrap();
+                let mine = i * 2 * d..(i + 1) * 2 * d;
+                let x = tensor(xs[mine.clone()].to_vec(), (1, 2, d)).unwrap();
+                assert_eq!(row(&cross.forward(&x, &alone).unwrap()), together[mine], "beam {i}");
+            }
+        }
     }
 }

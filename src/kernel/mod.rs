@@ -3,7 +3,7 @@
 //! - [`linear`]: products with packed weights
 //! - [`attention`]: softmax attention over stored [`keys`]
 //! - [`elementwise`]: exponentials, norms, activations
-//! - [`panel`], [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
+//! - [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
 //! - [`stream`]: how fast the machine reads memory, for the others to be compared with
 
 pub mod attention;
@@ -11,7 +11,6 @@ pub mod buffer;
 pub mod elementwise;
 pub mod keys;
 pub mod linear;
-pub mod panel;
 pub mod pool;
 pub mod precision;
 pub mod simd;

@@ -96,6 +96,12 @@ pub trait Lanes: Copy {
     /// `p` points to at least `N` floats.
     unsafe fn load(p: *const f32) -> Self;
 
+    /// Reads `N` bf16 numbers, the upper halves of floats, unaligned.
+    ///
+    /// # Safety
+    /// `p` points to at least `N` of them.
+    unsafe fn load_bf16(p: *const u16) -> Self;
+
     /// Writes `N` floats, unaligned.
     ///
     /// # Safety
@@ -107,8 +113,6 @@ pub trait Lanes: Copy {
     /// # Safety
     /// As [`Lanes::splat`].
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
-
-    // elementwise
 
     /// `self + b`.
     ///
@@ -163,8 +167,6 @@ pub trait Lanes: Copy {
     /// # Safety
     /// As above.
     unsafe fn exact_product(self, b: Self) -> (Self, Self);
-
-    // end of elementwise
 }
 
 /// Plain floats, eight at a time.
@@ -183,6 +185,12 @@ impl Lanes for Plain {
         Plain(unsafe { p.cast::<[f32; 8]>().read_unaligned() })
     }
     #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: the caller gives N numbers
+        let halves = unsafe { p.cast::<[u16; 8]>().read_unaligned() };
+        Plain(halves.map(|h| f32::from_bits(u32::from(h) << 16)))
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
         // SAFETY: the caller gives room for N floats
         unsafe { p.cast::<[f32; 8]>().write_unaligned(self.0) }
@@ -196,8 +204,6 @@ impl Lanes for Plain {
         }
         Plain(out)
     }
-
-    // elementwise
 
     #[inline(always)]
     unsafe fn add(self, b: Self) -> Self {
@@ -238,8 +244,6 @@ impl Lanes for Plain {
         let high: [f32; 8] = std::array::from_fn(|i| exact[i] as f32);
         (Plain(high), Plain(std::array::from_fn(|i| (exact[i] - f64::from(high[i])) as f32)))
     }
-
-    // end of elementwise
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -248,9 +252,8 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! lanes {
-        ($name:ident, $reg:ty, $n:expr, $set:ident, $load:ident, $store:ident, $fma:ident,
-         // elementwise
-         $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident, $min:ident, $fms:ident, $above:expr, $shift:expr) => {
+        ($name:ident, $reg:ty, $n:expr, $set:ident, $load:ident, $bf16:ident, $store:ident, $fma:ident,
+              $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident, $min:ident, $fms:ident, $above:expr, $shift:expr) => {
             /// One register.
             #[derive(Clone, Copy)]
             pub struct $name($reg);
@@ -265,6 +268,11 @@ mod x86 {
                 unsafe fn load(p: *const f32) -> Self {
                     // SAFETY: as above; unaligned, N floats by contract
                     Self(unsafe { $load(p) })
+                }
+                #[inline(always)]
+                unsafe fn load_bf16(p: *const u16) -> Self {
+                    // SAFETY: as above; unaligned, N numbers by contract
+                    Self(unsafe { $bf16(p) })
                 }
                 #[inline(always)]
                 unsafe fn store(self, p: *mut f32) {
@@ -327,13 +335,9 @@ mod x86 {
                         (Self(high), Self($fms(self.0, b.0, high)))
                     }
                 }
-
-                // end of elementwise
             }
         };
     }
-    // elementwise
-
     #[inline(always)]
     unsafe fn above8(a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
         // SAFETY: the caller has checked the instruction set
@@ -355,7 +359,16 @@ mod x86 {
         unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32::<23>(_mm512_castps_si512(n)))) }
     }
 
-    // end of elementwise
+    #[inline(always)]
+    unsafe fn load_bf16_256(p: *const u16) -> __m256 {
+        // SAFETY: the caller has checked the instruction set; 16 bytes by contract
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())))) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_512(p: *const u16) -> __m512 {
+        // SAFETY: as above; 32 bytes by contract
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast())))) }
+    }
 
     lanes!(
         Ymm,
@@ -363,6 +376,7 @@ mod x86 {
         8,
         _mm256_set1_ps,
         _mm256_loadu_ps,
+        load_bf16_256,
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_add_ps,
@@ -381,6 +395,7 @@ mod x86 {
         16,
         _mm512_set1_ps,
         _mm512_loadu_ps,
+        load_bf16_512,
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps,

@@ -17,6 +17,7 @@ use crate::block::{Heads, Linear};
 use crate::error::{Error, Result};
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
+use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::weights::Weights;
 use candle_core::{Device, Tensor};
@@ -58,7 +59,7 @@ impl Longformer {
     }
 
     fn keys(&self, k: &[f32], v: &[f32]) -> Keys {
-        let mut keys = Keys::new(self.heads.count, self.heads.width);
+        let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
         keys.append(k, v);
         keys
     }
@@ -67,7 +68,7 @@ impl Longformer {
     fn document(&self, xs: &Tensor, global: &[usize]) -> Result<Vec<f32>> {
         let d = self.heads.count * self.heads.width;
         let [q, k, v] = &self.local;
-        let (q, k, v) = (q.forward(xs)?, k.forward(xs)?, v.forward(xs)?);
+        let [q, k, v] = Linear::all([q, k, v], xs)?;
         let pick = |x: &[f32]| -> Vec<f32> { global.iter().flat_map(|g| &x[g * d..(g + 1) * d]).copied().collect() };
         let (keys, seen_by_all) = slice(&k, |k| slice(&v, |v| (self.keys(k, v), self.keys(&pick(k), &pick(v)))))??;
         let mut spans = vec![Span { keys: &keys, visible: Visible::Band { reach: self.reach }, hidden: global }];
@@ -89,7 +90,7 @@ impl Longformer {
         let [q, k, v] = &self.global;
         let ids: Vec<u32> = global.iter().map(|&g| g as u32).collect();
         let picked = xs.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?; // (g, d)
-        let (q, k, v) = (q.forward(&picked)?, k.forward(xs)?, v.forward(xs)?);
+        let (q, [k, v]) = (q.forward(&picked)?, Linear::all([k, v], xs)?);
         let keys = slice(&k, |k| slice(&v, |v| self.keys(k, v)))??;
         slice(&q, |q| self.attend(&[Job { q, spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[] }] }]))
     }

@@ -10,10 +10,11 @@
 //! Loads: self-attention of BART, Pegasus, LED's decoder, GPT-2.
 
 use super::{Documents, Growth, Mixer, Reader, Spec};
-use crate::block::{Heads, Projections};
+use crate::block::{Heads, Linear, Projections};
 use crate::error::Result;
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
+use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
 use candle_core::Tensor;
@@ -30,12 +31,18 @@ pub(super) const SPEC: Spec = Spec {
 pub struct Softmax {
     heads: Heads,
     projections: Projections,
+    cache: Precision,
 }
 
 impl Softmax {
-    /// Of its projections.
+    /// Of its projections; remembers in f32.
     pub fn new(heads: Heads, projections: Projections) -> Self {
-        Self { heads, projections }
+        Self { heads, projections, cache: Precision::F32 }
+    }
+
+    /// The same, remembering keys and values in `cache`: f32 or bf16. Documents that are read at once are not remembered, and stay in f32.
+    pub fn with_cache(self, cache: Precision) -> Self {
+        Self { cache, ..self }
     }
 }
 
@@ -50,8 +57,17 @@ impl Memory for Kv {
             last[r] = Some(i);
         }
         let mut old: Vec<Option<Keys>> = std::mem::take(&mut self.0).into_iter().map(Some).collect();
-        // the last use of a row takes it, those before copy
-        self.0 = rows.iter().enumerate().filter_map(|(i, &r)| if last[r] == Some(i) { old[r].take() } else { old[r].clone() }).collect();
+        // the last use of a row takes it, those before copy: into the room of a row that leaves, where there is one
+        let mut left: Vec<Keys> = old.iter_mut().zip(&last).filter(|(_, last)| last.is_none()).filter_map(|(row, _)| row.take()).collect();
+        let mut copy = |row: &Keys| match left.pop() {
+            Some(mut room) => {
+                room.clone_from(row);
+                room
+            }
+            None => row.clone(),
+        };
+        let place = |(i, &r): (usize, &usize)| if last[r] == Some(i) { old[r].take() } else { old[r].as_ref().map(&mut copy) };
+        self.0 = rows.iter().enumerate().filter_map(place).collect();
         Ok(())
     }
 
@@ -73,11 +89,11 @@ impl Mixer for Softmax {
     type Memory = Kv;
 
     fn memory(&self, rows: usize) -> Result<Kv> {
-        Ok(Kv((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width)).collect()))
+        Ok(Kv((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width, self.cache)).collect()))
     }
 
     fn bytes_at(&self, positions: usize) -> usize {
-        Keys::bytes_at(self.heads.count, self.heads.width, positions)
+        Keys::bytes_at(self.heads.count, self.heads.width, positions, self.cache)
     }
 
     fn weight_bytes(&self) -> usize {
@@ -91,7 +107,7 @@ impl Mixer for Softmax {
     fn forward(&self, xs: &Tensor, memory: &mut Kv) -> Result<Tensor> {
         let (b, t, d) = xs.dims3()?;
         let Projections { q, k, v, out } = &self.projections;
-        let (q, k, v) = (q.forward(xs)?, k.forward(xs)?, v.forward(xs)?); // (b, t, d)
+        let [q, k, v] = Linear::all([q, k, v], xs)?; // (b, t, d)
         slice(&k, |k| {
             slice(&v, |v| {
                 for (i, keys) in memory.0.iter_mut().enumerate() {
@@ -119,11 +135,11 @@ impl Reader for Softmax {
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
         let (n, d) = xs.dims2()?;
         let Projections { q, k, v, out } = &self.projections;
-        let (q, k, v) = (q.forward(xs)?, k.forward(xs)?, v.forward(xs)?); // (Σ n, d)
+        let [q, k, v] = Linear::all([q, k, v], xs)?; // (Σ n, d)
         let keys = slice(&k, |k| {
             slice(&v, |v| {
                 let of = |r: std::ops::Range<usize>| {
-                    let mut keys = Keys::new(self.heads.count, self.heads.width);
+                    let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
                     keys.append(&k[r.start * d..r.end * d], &v[r.start * d..r.end * d]);
                     keys
                 };
@@ -139,5 +155,38 @@ impl Reader for Softmax {
             attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
         })?;
         out.forward(&tensor(mixed, (n, d))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Linear;
+    use crate::kernel::linear::{Layout, Packed};
+    use crate::kernel::testing::noise;
+    use std::sync::Arc;
+
+    /// Rows that are repeated while others leave go on as copies of what they were, and each by itself.
+    #[test]
+    fn a_copy_into_the_room_of_another_is_a_copy() {
+        let d = 24;
+        let one = |seed| Linear::from_packed(Arc::new(Packed::new(&noise(d * d, seed), (d, d), Layout::OutIn, None)));
+        let projections = Projections { q: one(1), k: one(3), v: one(5), out: one(7) };
+        for cache in [Precision::F32, Precision::Bf16] {
+            let mixer = Softmax::new(Heads::new(d, 3).unwrap(), projections.clone()).with_cache(cache);
+            let run = |memory: &mut Kv, rows: usize, t: usize, seed| {
+                let xs = tensor(noise(rows * t * d, seed), (rows, t, d)).unwrap();
+                mixer.forward(&xs, memory).unwrap().to_vec3::<f32>().unwrap()
+            };
+            let mut memory = mixer.memory(4).unwrap();
+            memory.reserve(60);
+            run(&mut memory, 4, 40, 2);
+            assert_eq!(memory.bytes(), 4 * mixer.bytes_at(40));
+            let rows = [2, 0, 2, 2];
+            let mut fresh = Kv(rows.iter().map(|r| memory.0[*r].clone()).collect());
+            memory.select(&rows).unwrap();
+            assert_eq!(run(&mut memory, 4, 3, 8), run(&mut fresh, 4, 3, 8));
+            assert_eq!(run(&mut memory, 4, 1, 9), run(&mut fresh, 4, 1, 9));
+        }
     }
 }

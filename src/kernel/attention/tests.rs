@@ -1,0 +1,277 @@
+use super::twin::{self, complete};
+use super::*;
+use crate::kernel::keys::numbers_mut;
+use crate::kernel::precision::Precision;
+use crate::kernel::testing::noise;
+
+/// The paths of this machine, and whether they round a product before it is added.
+fn paths() -> impl Iterator<Item = (Isa, bool)> {
+    Isa::ALL.into_iter().filter(|i| i.available()).map(|i| (i, i != Isa::Portable || cfg!(target_arch = "aarch64")))
+}
+
+/// The numbers of a seed.
+struct Dice(u64);
+
+impl Dice {
+    /// Below `n`.
+    fn roll(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// `n` positions, and what is stored of them.
+struct Text {
+    keys: Keys,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+fn text(n: usize, (heads, width): (usize, usize), precision: Precision, seed: u64) -> Text {
+    let d = heads * width;
+    let (mut k, mut v) = (noise(n * d, seed), noise(n * d, seed + 1));
+    let mut keys = Keys::new(heads, width, precision);
+    keys.append(&k, &v);
+    if precision == Precision::Bf16 {
+        k.iter_mut().chain(&mut v).for_each(|x| *x = half::bf16::from_f32(*x).to_f32());
+    }
+    Text { keys, k, v }
+}
+
+impl Text {
+    fn span<'a>(&'a self, visible: Visible, hidden: &'a [usize]) -> Span<'a> {
+        Span { keys: &self.keys, visible, hidden }
+    }
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+/// One job against the definition, within the bound, and against its plain twin, bit for bit, on all paths; also in groups of six rows.
+fn check(job: &Job, stored: &[twin::Stored], (heads, width): (usize, usize), scale: f32, what: &str) {
+    let want = twin::naive(job, stored, (heads, width), scale);
+    for (isa, fused) in paths() {
+        let got = attend_on(isa, std::slice::from_ref(job), (heads, width), scale);
+        assert_eq!(got.len(), want.len());
+        for (at, (got, (want, within))) in got.iter().zip(&want).enumerate() {
+            assert!((f64::from(*got) - want).abs() <= *within, "{}, {what}, {at}: {got} {want}", isa.name());
+        }
+        let plain = twin::plain(job, stored, (heads, width), scale, fused);
+        assert_eq!(bits(&got), bits(&plain), "{}, {what}", isa.name());
+        let (d, mut six) = (heads * width, vec![0.0f32; got.len()]);
+        for head in 0..heads {
+            for r in (0..job.q.len() / d).step_by(tile::ROWS) {
+                let rows = r..(job.q.len() / d).min(r + tile::ROWS);
+                let tile = tile::Tile { spans: &job.spans, q: job.q, rows, head, width, d, scale };
+                // SAFETY: the path is available, `six` has the rows
+                unsafe { tile.run_six(isa, six[r * d + head * width..].as_mut_ptr()) }
+            }
+        }
+        assert_eq!(bits(&six), bits(&plain), "{} in sixes, {what}", isa.name());
+    }
+}
+
+#[test]
+fn equals_the_definition_and_its_plain_twin() {
+    let mut dice = Dice(7);
+    let shapes = [(1, 1), (2, 8), (3, 40), (2, 64), (1, 80), (1, 128), (2, 17)];
+    let mut jobs = 0;
+    for round in 0..210 {
+        let (heads, width) = shapes[round % shapes.len()];
+        let d = heads * width;
+        let n = [1, 31, 32, 33, 127, 128, 129, 300][dice.roll(8)] + dice.roll(3);
+        let t = [1, 2, 4, 7, 50][dice.roll(5)].min(n);
+        let precision = [Precision::F32, Precision::Bf16][round / shapes.len() % 2];
+        let (main, extra) = (text(n, (heads, width), precision, 3 * round as u64), text(1 + dice.roll(40), (heads, width), precision, 900));
+        let mut hidden: Vec<usize> = (0..[0, 0, 1, 5, 60][dice.roll(5)]).map(|_| dice.roll(n)).collect();
+        hidden.sort_unstable();
+        hidden.dedup();
+        let reach = [0, 3, 40, 150][dice.roll(4)];
+        let q = noise(t * d, 5);
+        for visible in [Visible::All, Visible::Causal { first: dice.roll(n - t + 1) }, Visible::Band { reach }] {
+            let (mut spans, mut stored) = (vec![main.span(visible, &hidden)], vec![(&main.k[..], &main.v[..])]);
+            if dice.roll(2) == 0 {
+                spans.insert(0, extra.span(Visible::All, &[]));
+                stored.insert(0, (&extra.k, &extra.v));
+            }
+            let job = Job { q: &q, spans };
+            if complete(&job, d) {
+                jobs += 1;
+                let what = format!("{heads} x {width}, {t} rows, {n} keys, {visible:?}, {hidden:?}, {precision:?}");
+                check(&job, &stored, (heads, width), [0.3, 4.0][dice.roll(2)], &what);
+            }
+        }
+    }
+    assert!(jobs > 400, "{jobs}");
+}
+
+fn causal(keys: &Keys, first: usize) -> Vec<Span<'_>> {
+    vec![Span { keys, visible: Visible::Causal { first }, hidden: &[] }]
+}
+
+#[test]
+fn a_row_is_the_same_bits_in_any_cut_and_company() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (heads, width, n) = (2, 24, 290);
+        let d = heads * width;
+        let all = text(n, (heads, width), precision, 1);
+        let q = noise(n * d, 9);
+        for (isa, _) in paths() {
+            let run = |jobs: &[Job]| bits(&attend_on(isa, jobs, (heads, width), 0.2));
+            let whole = run(&[Job { q: &q, spans: causal(&all.keys, 0) }]);
+            let mut growing = Keys::new(heads, width, precision);
+            for (i, q) in q.chunks_exact(d).enumerate() {
+                growing.append(&all.k[i * d..(i + 1) * d], &all.v[i * d..(i + 1) * d]);
+                if i == 100 {
+                    growing.reserve(n);
+                }
+                assert_eq!(run(&[Job { q, spans: causal(&growing, i) }]), whole[i * d..(i + 1) * d], "row {i}");
+            }
+            for cut in [3, 4, 13, 128, 200] {
+                let jobs: Vec<Job> = q.chunks(cut * d).enumerate().map(|(i, q)| Job { q, spans: causal(&all.keys, i * cut) }).collect();
+                assert_eq!(run(&jobs), whole, "cut at {cut}");
+            }
+            let threads = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+            assert_eq!(threads(3).install(|| run(&[Job { q: &q, spans: causal(&all.keys, 0) }])), whole);
+            assert_eq!(threads(1).install(|| run(&[Job { q: &q, spans: causal(&all.keys, 0) }])), whole);
+        }
+    }
+}
+
+/// Places where a NaN gets through, for one key or value that is one: those that see it, and nobody else changes a bit.
+#[test]
+fn a_nan_reaches_those_who_see_it_and_nobody_else() {
+    let (heads, width, n) = (2, 40, 200);
+    let d = heads * width;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let clean = text(n, (heads, width), precision, 4);
+        let q = noise(n * d, 6);
+        for (isa, _) in paths() {
+            for visible in [Visible::All, Visible::Causal { first: 0 }, Visible::Band { reach: 30 }] {
+                for at in [3, 64, 130, 199] {
+                    for (in_keys, hidden) in [(true, vec![]), (false, vec![]), (true, vec![at]), (false, vec![at])] {
+                        let (mut k, mut v) = (clean.k.clone(), clean.v.clone());
+                        (if in_keys { &mut k } else { &mut v })[at * d + width + 7] = f32::NAN; // second head, feature 7
+                        let mut keys = Keys::new(heads, width, precision);
+                        keys.append(&k, &v);
+                        let run = |keys| {
+                            attend_on(isa, &[Job { q: &q, spans: vec![Span { keys, visible, hidden: &hidden }] }], (heads, width), 0.2)
+                        };
+                        let (got, want) = (run(&keys), run(&clean.keys));
+                        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                            let (row, head, f) = (i / d, i % d / width, i % width);
+                            let seen = visible.range(row, n).contains(&at) && hidden.is_empty();
+                            if seen && head == 1 && (in_keys || f == 7) {
+                                assert!(got.is_nan(), "{}, {visible:?}, {at}, {row}", isa.name());
+                            } else {
+                                assert_eq!(got.to_bits(), want.to_bits(), "{}, {visible:?}, {at}, {row}", isa.name());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile that looks at what lies behind the last key, or in blocks that no row sees, would meet NaN there.
+#[test]
+fn nothing_is_read_that_no_row_sees() {
+    let (heads, width, n) = (1, 16, 300);
+    let mut full = text(n, (heads, width), Precision::F32, 1);
+    let q = noise(60 * width, 2);
+    let hidden: Vec<usize> = (0..140).chain(150..160).chain(290..300).collect();
+    for (isa, _) in paths() {
+        let before: Vec<_> = [Visible::All, Visible::Causal { first: 180 }]
+            .map(|visible| bits(&attend_on(isa, &[Job { q: &q, spans: vec![full.span(visible, &hidden)] }], (heads, width), 0.3)))
+            .into();
+        let (mut k, mut v) = (full.k.clone(), full.v.clone());
+        hidden.iter().for_each(|h| {
+            k[h * width..(h + 1) * width].fill(f32::NAN);
+            v[h * width..(h + 1) * width].fill(f32::INFINITY);
+        });
+        let mut keys = Keys::new(heads, width, Precision::F32);
+        keys.append(&k, &v);
+        full.keys = keys;
+        for (visible, before) in [Visible::All, Visible::Causal { first: 180 }].into_iter().zip(before) {
+            let after = attend_on(isa, &[Job { q: &q, spans: vec![full.span(visible, &hidden)] }], (heads, width), 0.3);
+            assert_eq!(bits(&after), before, "{}", isa.name());
+        }
+        full = text(n, (heads, width), Precision::F32, 1);
+    }
+}
+
+#[test]
+fn extreme_scores_follow_the_definition() {
+    let n = 200;
+    for (isa, _) in paths() {
+        let run = |k: &[f32], v: &[f32]| {
+            let mut keys = Keys::new(1, 1, Precision::F32);
+            keys.append(k, v);
+            attend_on(isa, &[Job { q: &[1.0], spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[] }] }], (1, 1), 1.0)[0]
+        };
+        let v = noise(n, 1);
+        // one score far above all others, in any chunk: its value
+        for at in [0, 1, 127, 128, 199] {
+            for high in [200.0, 1e30, -100.0] {
+                let mut k = vec![high - 1000.0; n];
+                k[at] = high;
+                if k[at] - k[(at + 1) % n] > 500.0 {
+                    assert_eq!(run(&k, &v), v[at], "{}, {at}", isa.name());
+                }
+            }
+            let mut k = vec![-1e38; n];
+            k[at] = 1e38;
+            assert_eq!(run(&k, &v), v[at]);
+            k.fill(f32::NEG_INFINITY);
+            assert!(run(&k, &v).is_nan()); // 0 / 0
+            k[at] = -3.0;
+            assert_eq!(run(&k, &v), v[at]);
+            k[at] = f32::INFINITY;
+            assert!(run(&k, &v).is_nan()); // ∞ − ∞
+        }
+        // equal scores: the mean
+        for score in [0.0, -1e30, 1e30] {
+            let mean = v.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
+            assert!((f64::from(run(&vec![score; n], &v)) - mean).abs() < 1e-6, "{}", isa.name());
+        }
+        // denormal values come through: 200 additions, each off by half the least denormal
+        let tiny: Vec<f32> = v.iter().map(|x| x * 1e-40).collect();
+        let mean = tiny.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
+        assert!((f64::from(run(&vec![0.5; n], &tiny)) - mean).abs() < 200.0 * 0.7e-45, "{}", isa.name());
+    }
+}
+
+/// Against the powers of f64, over the whole range and where it ends; the sum in the order that is promised.
+#[test]
+fn powers_are_exact_to_a_unit_and_a_half() {
+    for (isa, _) in paths() {
+        for base in 0..1400 {
+            let scores: Vec<f32> = (0..LEN).map(|i| -((base * LEN + i) as f32) * 1e-3).collect();
+            let mut lines = vec![crate::kernel::keys::Line::ZERO; LEN / 16];
+            let s = numbers_mut::<f32>(&mut lines);
+            s.copy_from_slice(&scores);
+            let (max, sum, factor) = tile::powers(isa, s, 0.0);
+            assert_eq!((max, factor), (0.0, 1.0));
+            let mut lanes = [0f32; 16];
+            for (i, (got, x)) in s.iter().zip(&scores).enumerate() {
+                let want = f64::from(*x).exp2();
+                let within = if *x < -126.0 { 1.2e-38 } else { 1.5 * 2f64.powi(-24) * 2f64.powi(want.log2().floor() as i32 + 1) };
+                assert!((f64::from(*got) - want).abs() <= within, "{}: 2^{x} is {got}", isa.name());
+                lanes[i % 16] += got;
+            }
+            assert_eq!(sum, exponential::tree(lanes, |a, b| a + b));
+        }
+        let mut lines = [crate::kernel::keys::Line::ZERO; 2];
+        let s = numbers_mut::<f32>(&mut lines);
+        s.fill(f32::NEG_INFINITY);
+        s[20] = 5.0;
+        s[3] = 4.0;
+        let (max, sum, factor) = tile::powers(isa, s, 3.0);
+        assert_eq!((max, sum, factor, s[20], s[3], s[0]), (5.0, 1.5, 0.25, 1.0, 0.5, 0.0), "{}", isa.name());
+    }
+}
+
+/// Scores of one look at the powers.
+const LEN: usize = 96;
