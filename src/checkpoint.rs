@@ -89,7 +89,7 @@ impl Shipped {
         self.assemble(|| Ok(Store::blueprint()), options).map(Outline::from)
     }
 
-    fn assemble(&self, weights: impl FnOnce() -> Result<Store>, options: &Options) -> Result<Checkpoint> {
+    fn assemble(&self, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Checkpoint> {
         let files = Files { config: self.config, generation_config: None, tokenizer: None };
         Checkpoint::assemble(self.name.to_owned(), files, weights, options)
     }
@@ -135,7 +135,7 @@ impl Checkpoint {
         Ok(Outline { parameters: on_disk.parameters(), ..sizes })
     }
 
-    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store>, options: &Options) -> Result<Self> {
+    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::new(format!("{}: no such directory", dir.display()))
                 .hint("`--model` takes a directory with config.json, tokenizer.json and model.safetensors"));
@@ -174,15 +174,20 @@ impl Checkpoint {
         Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights), options)
     }
 
-    fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store>, options: &Options) -> Result<Self> {
+    fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Self> {
         let config = json("config.json", files.config)?;
         let generation_config = files.generation_config.map(|g| json("generation_config.json", &g)).transpose()?;
-        let tokenizer = files.tokenizer.map(|t| tokenizer(&t)).transpose()?;
         let arch = arch::find(&config)?;
-        let store = weights()?;
-        let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
-        let store = Arc::new(store.held(held));
-        let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
+        let load = || -> Result<_> {
+            let store = weights()?;
+            let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
+            let store = Arc::new(store.held(held));
+            let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
+            Ok((store, held, loaded))
+        };
+        // a tokenizer takes as long to read as a small model
+        let (tokenizer, loaded) = rayon::join(|| files.tokenizer.map(|t| tokenizer(&t)).transpose(), load);
+        let (tokenizer, (store, held, loaded)) = (tokenizer?, loaded?);
         store.all_read(arch.ignored)?;
         Ok(Self { name, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store, held })
     }
