@@ -49,7 +49,7 @@ fn steps(checkpoint: &Checkpoint, n: usize) -> Vec<usize> {
     let mut search = search(model, state, first, prompts, &[0], &settings).unwrap();
     let mut bytes = Vec::new();
     let mut before = BYTES.load(Relaxed);
-    while let Some(step) = search.next() {
+    for step in search.by_ref() {
         step.unwrap();
         let now = BYTES.load(Relaxed);
         bytes.push(now - before);

@@ -10,7 +10,7 @@ pub(super) const MAGIC: f32 = 12_582_912.0;
 /// Below this, powers are 0.
 pub(super) const LEAST: f32 = -126.0;
 /// (2^r − 1) / r on −½..½, the polynomial through six Chebyshev points, last power first: 9.2e-9 of 2^r at most.
-pub(super) const POWER: [f32; 6] = [1.545_316_3e-4, 1.339_086_3e-3, 9.618_083e-3, 5.550_357e-2, 2.402_265_1e-1, 6.931_472e-1];
+pub(super) const POWER: [f32; 6] = [1.545_316_3e-4, 1.339_086_3e-3, 9.618_083e-3, 5.550_357e-2, 2.402_265e-1, std::f32::consts::LN_2];
 
 /// 2^x for x ≤ 0 to 1.3 units in the last place; 0 below −126; NaN stays NaN.
 #[inline(always)]

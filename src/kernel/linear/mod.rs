@@ -174,7 +174,7 @@ pub fn apply<const N: usize>(weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] 
 fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] {
     let first = weights[0];
     assert!(weights.iter().all(|w| (w.inputs, w.precision) == (first.inputs, first.precision)), "they read the same numbers");
-    let n = if first.inputs == 0 { 0 } else { x.len() / first.inputs };
+    let n = x.len().checked_div(first.inputs).unwrap_or(0);
     let kernel = Kernel::of(isa, first.precision);
     let x = Rows::new(x, n, first, kernel.operand);
     let mut out = weights.map(|w| Vec::with_capacity(n * w.outputs));

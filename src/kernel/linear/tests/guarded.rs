@@ -19,7 +19,7 @@ impl Noise {
 
     /// One of `0..n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (u64::from(self.bits()) * n as u64 >> 32) as usize
+        ((u64::from(self.bits()) * n as u64) >> 32) as usize
     }
 
     /// In −1..1.

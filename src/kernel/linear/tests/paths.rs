@@ -61,7 +61,11 @@ const VECTOR: &[Kernel] = {
     ]
 };
 
-/// Calls `f` for each kernel of this machine and random products of all kinds. On a slow (emulated) machine `KERNEL_CASES` takes fewer
+/// Rows, panels and lines that always come first: several blocks of lines, tiles of rows that are full, part full and in pairs, nothing.
+const SHAPES: [(usize, usize, usize); 10] =
+    [(1, 9, 208), (33, 2, 176), (12, 4, 112), (16, 7, 336), (17, 3, 96), (50, 3, 336), (64, 2, 176), (5, 0, 16), (9, 3, 0), (23, 5, 208)];
+
+/// Calls `f` for each kernel of this machine, [`SHAPES`] and then random products, of all kinds of numbers. On a slow (emulated) machine `KERNEL_CASES` takes fewer
 /// of them, and `KERNEL_ONLY` kernels whose names begin so.
 fn each(seed: u64, cases: usize, f: impl Fn(Kernel, Kind, &mut Case, &mut Noise)) {
     let cases = std::env::var("KERNEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
@@ -74,13 +78,15 @@ fn each(seed: u64, cases: usize, f: impl Fn(Kernel, Kind, &mut Case, &mut Noise)
         }
         let mut noise = Noise::new(seed);
         for n in 0..cases {
-            let rows = [0, 1, 2, 5, 6, 7, 15, 16, 17, 31, 33, 50][noise.below(12)];
-            let tiles = [0, 16, 48, 112, 176][noise.below(5)];
-            let lines = if kernel.weights == F32 && n % 2 == 0 { noise.below(130) } else { tiles };
-            // tall ones with fewer panels: the definition takes its time
-            let count = noise.below(10) * 12 / rows.clamp(12, 24);
+            let shape = SHAPES.get(n).copied().unwrap_or_else(|| {
+                let rows = [0, 1, 2, 5, 6, 7, 15, 16, 17, 31, 33, 50][noise.below(12)];
+                // tall ones with fewer panels: the definition takes its time
+                let count = noise.below(10) * 12 / rows.clamp(12, 24);
+                let tiles = [0, 16, 48, 112, 176][noise.below(5)];
+                (rows, count, if kernel.weights == F32 && n % 2 == 0 { noise.below(130) } else { tiles })
+            });
             let kind = [Kind::Plain, Kind::Wide, Kind::Small, Kind::Special, Kind::Huge][n % 5];
-            let mut case = Case::new((kernel.weights, kernel.operands), (rows, count, lines), kind, &mut noise);
+            let mut case = Case::new((kernel.weights, kernel.operands), shape, kind, &mut noise);
             f(*kernel, kind, &mut case, &mut noise);
             ran += 1;
         }
