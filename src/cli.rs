@@ -2,6 +2,7 @@
 
 use crate::command::bench::BenchArgs;
 use crate::command::decode::DecodeArgs;
+use crate::command::inspect::CompareArgs;
 use crate::command::score::ScoreArgs;
 use crate::kernel::precision::Precision;
 use crate::suite::lists::{self, list};
@@ -164,6 +165,9 @@ pub struct InspectArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub compare: CompareArgs,
     /// Output format
     #[arg(short, long, default_value = "text")]
     pub format: ReportFormat,

@@ -17,12 +17,12 @@
 //!
 #![cfg_attr(feature = "embedded-model", doc = "```")]
 #![cfg_attr(not(feature = "embedded-model"), doc = "```no_run")]
-//! use effattn::checkpoint::Checkpoint;
+//! use effattn::checkpoint::{Checkpoint, Options};
 //! use effattn::decode::{Generation, Overrides, search};
 //! use effattn::model::Source;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let led = Checkpoint::embedded()?; // or Checkpoint::open(dir, &Options::default())
+//! let led = Checkpoint::embedded(&Options::default())?; // or Checkpoint::open(dir, &Options::default())
 //! let tokenizer = led.tokenizer.as_ref().ok_or("this checkpoint has no tokenizer")?;
 //! let settings = Generation::resolve(led.generation_config.as_ref(), &led.config, &Overrides::default())?;
 //!

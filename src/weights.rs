@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 mod header;
@@ -74,6 +75,8 @@ pub struct Store {
     held: Held,
     read: Mutex<BTreeSet<String>>,
     made: Mutex<BTreeMap<String, usize>>,
+    /// Bytes of what the model took so far, as it holds them.
+    taken: AtomicUsize,
 }
 
 impl Store {
@@ -123,7 +126,15 @@ impl Store {
     }
 
     fn empty(made_up: Option<MadeUp>) -> Self {
-        Self { files: Vec::new(), tensors: BTreeMap::new(), made_up, held: Held::default(), read: Mutex::default(), made: Mutex::default() }
+        Self {
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            made_up,
+            held: Held::default(),
+            read: Mutex::default(),
+            made: Mutex::default(),
+            taken: AtomicUsize::default(),
+        }
     }
 
     /// The same, for a model that holds its numbers as `held`.
@@ -181,6 +192,11 @@ impl Store {
     /// Bytes of the tensors on disk.
     pub fn bytes(&self) -> usize {
         self.tensors.values().map(|(_, e)| e.range.len()).sum()
+    }
+
+    /// Bytes of the weights in memory, as the model holds them: panels with their factors, norms, biases, stored positions.
+    pub fn bytes_in_memory(&self) -> usize {
+        self.taken.load(Relaxed)
     }
 
     /// Fails if the checkpoint holds a tensor that nobody read and that `ignored` does not explain (it matches the end of a name).
@@ -296,6 +312,7 @@ impl Weights {
     /// The numbers of a tensor as f32, row-major. Fails if it is missing, has another shape or another kind of numbers.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let full = self.name(name);
+        self.store.taken.fetch_add(shape.iter().product::<usize>() * size_of::<f32>(), Relaxed);
         if let Some(kind) = self.store.made_up {
             self.store.note(&full, shape);
             return Ok(match kind {

@@ -11,8 +11,8 @@
 
 mod args;
 mod batch;
-mod codec;
-mod fit;
+pub(super) mod codec;
+pub(super) mod fit;
 mod generate;
 
 mod pipeline;

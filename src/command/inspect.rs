@@ -1,11 +1,20 @@
 //! `effattn inspect`: what a checkpoint holds, and what its state will weigh.
 
+mod args;
+mod compare;
+mod show;
+mod texts;
+
+pub use args::CompareArgs;
+
 use super::{Exit, open};
 use crate::arch;
 use crate::checkpoint::Checkpoint;
 use crate::cli::{InspectArgs, ReportFormat};
+use crate::document;
 use crate::error::Result;
 use crate::report::{bytes, grouped};
+use compare::Comparison;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -14,12 +23,21 @@ const LENGTHS: [usize; 3] = [1024, 4096, 16_384];
 /// Tokens that the decoder has written by then, where an encoder read the document.
 const WRITTEN: usize = 128;
 
-/// Prints the checkpoint's facts.
+/// Prints the checkpoint's facts, and the comparison of precisions if it was asked for.
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Exit> {
-    let facts = facts(&open(args.model.model.as_deref(), &args.model.weights, 0)?)?;
+    args.compare.check(&args.model.weights)?;
+    document::check(args.compare.documents.as_slice(), &args.compare.reading())?;
+    let checkpoint = open(args.model.model.as_deref(), &args.model.weights, 0)?;
+    let mut facts = facts(&checkpoint)?;
+    let comparison = args.compare.compare_dtypes.then(|| Comparison::of(args, checkpoint)).transpose()?;
     match args.format {
-        ReportFormat::Text => write!(out, "{}", text(&facts))?,
-        ReportFormat::Json => writeln!(out, "{facts:#}")?,
+        ReportFormat::Text => write!(out, "{}{}", text(&facts), comparison.map_or_else(String::new, |c| c.text()))?,
+        ReportFormat::Json => {
+            if let Some(comparison) = comparison {
+                facts["compare_dtypes"] = comparison.json();
+            }
+            writeln!(out, "{facts:#}")?;
+        }
     }
     Ok(Exit::Success)
 }

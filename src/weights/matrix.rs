@@ -7,6 +7,7 @@ use crate::kernel::precision::Precision;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Which part of a stored matrix is packed, and how it lies there.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +57,8 @@ impl Weights {
             ))
             .hint("use `--dtype bf16`"));
         }
+        // a bias is a tensor of its own and counted as such
+        self.store.taken.fetch_add(Packed::outline(sizes, precision, None).bytes(), Relaxed);
         let pack = |numbers: &dyn Numbers| pack(&View { numbers, first, apart, layout: form.layout }, sizes, precision, bias.clone());
         if let Some(kind) = self.store.made_up {
             self.store.note(&full, &shape);

@@ -36,6 +36,7 @@ mod work;
 mod write;
 
 pub use args::{BenchArgs, BenchWeightArgs, CaseArgs, CompareArgs, OutputArgs, OutputFormat, RunArgs};
+pub(super) use cells::signed;
 pub use environment::Environment;
 
 use super::Exit;

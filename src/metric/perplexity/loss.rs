@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// −ln softmax(logits)[target] of each target, in nats: logits (1, t, v) in f32, the rest in f64 with the largest logit subtracted.
 ///
 /// Fails if a target is outside of the vocabulary or the logits are no numbers.
-pub(super) fn losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
+pub(crate) fn losses(logits: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
     let (b, t, v) = logits.dims3()?;
     if (b, t) != (1, targets.len()) {
         return Err(Error::new(format!("logits of {b} x {t} tokens for {} targets", targets.len())));

@@ -17,6 +17,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use loss::losses;
 pub use metric::{Condition, EQUALS, Ppl, Unit};
 pub use options::{Begin, Options, Plan, Policy};
 pub use score::{HfWeighted, Losses, score_pair, score_text};
