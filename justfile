@@ -35,3 +35,7 @@ bench:
 # makes a fixture anew from its reference, e.g. `just fixture led-windows` (Python with fixtures/requirements.txt)
 fixture name:
     python fixtures/{{name}}/reference.py
+
+# the products of the plain and AVX2 paths under valgrind
+valgrind:
+    KERNEL_CASES=8 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9 --fair-sched=yes" cargo test --release --locked --lib kernel::linear
