@@ -1,6 +1,6 @@
 //! Softmax attention of query rows over stored keys and values: scores, softmax and weighted sum in one pass over the keys.
 //!
-//! A task is a [`tile`] of neighbouring queries and one head. It walks over the keys in chunks of [`CHUNK`] positions and keeps, a row, the greatest score
+//! A task is a tile of neighbouring queries and one head. It walks over the keys in chunks of `CHUNK` positions and keeps, a row, the greatest score
 //! so far, the sum of the exponentials and the weighted sum of the values; a greater score rescales what was summed before (Milakov and
 //! Gimelshein 2018, <https://arxiv.org/abs/1805.02867>). So what it stores does not grow with the length, and the keys of a document pass once for all
 //! the rows that look at them.

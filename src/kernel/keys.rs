@@ -1,7 +1,7 @@
 //! Keys and values as [`super::attention`] reads them: each head a run of its own, appended in place, in f32 or bf16.
 //!
 //! A head's keys lie in blocks of [`BLOCK`] positions, feature by feature, so that one line holds a feature of neighbouring keys and scores need
-//! no sums across a register. Its values lie position by position, features filled up to a multiple of [`LANES`]. A task that takes one
+//! no sums across a register. Its values lie position by position, features filled up to a multiple of 16. A task that takes one
 //! head so reads two long runs of memory, whatever the number of heads.
 
 use super::pool;

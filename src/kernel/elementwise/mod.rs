@@ -5,7 +5,7 @@
 //! - [`exp_row`], [`log_sum_exp`]: the inside of a softmax
 //! - [`add`], [`scale`]
 //!
-//! A loop is written once over [`Lanes`] or [`Wide`] and compiled for each path of [`super::simd`]. The end of a slice that fills no
+//! A loop is written once over [`Lanes`] or `Wide` and compiled for each path of [`super::simd`]. The end of a slice that fills no
 //! register is padded and goes through the same instructions: what becomes of a number depends neither on where it stands nor on
 //! its neighbours.
 

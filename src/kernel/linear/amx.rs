@@ -2,14 +2,14 @@
 //!
 //! 16 lines of a panel are a tile of weights, 1 KiB in a row; 64 bytes of up to 16 rows of x are a tile of operands; a tile of sums
 //! takes their product in one instruction. Up to 16 rows go against four panels side by side, all lines at a stretch: the same loop
-//! serves one row, where it streams four panels, and 16. More rows go in pairs of tiles against two panels, [`BLOCK`] lines at a time,
+//! serves one row, where it streams four panels, and 16. More rows go in pairs of tiles against two panels, `BLOCK` lines at a time,
 //! so that the slab of two panels stays in the first-level cache; between two blocks the sums wait in `out`, as the bits that they are.
 //!
 //! Stable Rust has no intrinsics for tiles, hence the assembly. What it relies on:
 //! - **Permission.** Linux gives a process its tiles only when asked; [`available`] asks once. Without it the first instruction traps.
 //! - **Numbers in tiles** live within one `asm!` block, which loads or zeroes every tile it reads and names all that it writes.
-//! - **The tiles' sizes** are the one state that stays between blocks: [`Sizes::set`] loads them, the functions of this module run
-//!   no other code between that and the blocks that need them, and [`Sizes::drop`] releases the tiles, so that none stay for the
+//! - **The tiles' sizes** are the one state that stays between blocks: `Sizes::set` loads them, the functions of this module run
+//!   no other code between that and the blocks that need them, and `Sizes::drop` releases the tiles, so that none stay for the
 //!   kernel to save. The compiler itself uses no tiles. A switch of threads keeps them, as it keeps every register.
 
 use super::product::{Kernel, LINE, Operand, Product, WIDTH};
