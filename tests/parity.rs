@@ -6,6 +6,8 @@
 use effattn::checkpoint::{Checkpoint, Options};
 use effattn::command::verify::text;
 use effattn::decode::{EarlyStopping, Generation, Overrides, search};
+use effattn::kernel::precision::Precision;
+use effattn::kernel::simd::{Isa, isa};
 use effattn::model::Source;
 use effattn::verify::{Finding, verify};
 use serde_json::Value;
@@ -23,7 +25,9 @@ fn cases(file: &str) -> Vec<PathBuf> {
 }
 
 fn open(case: &Path) -> Checkpoint {
-    Checkpoint::open(case, &Options::default()).unwrap_or_else(|e| panic!("{}: {e}", case.display()))
+    // a path that rounds activations to bf16 too would be another computation than the reference's
+    let options = Options { weights: Some(Precision::F32), ..Options::default() };
+    Checkpoint::open(case, &options).unwrap_or_else(|e| panic!("{}: {e}", case.display()))
 }
 
 #[test]
@@ -87,4 +91,14 @@ fn one_text(c: &Checkpoint, line: &str, want: &Value, case: &str) {
         assert_eq!(serde_json::json!(found), want[format!("{name}_ids")], "{case}: {name} of {line}");
         assert_eq!(serde_json::json!(tokenizer.decode(&found[skip..], true).expect("ids decode")), want[name], "{case}: {name}");
     }
+}
+
+/// `auto` keeps bf16 where the machine has kernels for it, and takes f32 for what it would have to round.
+#[test]
+fn auto_keeps_what_the_machine_is_fast_in() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let chosen = |case: &str| Checkpoint::open(&fixtures.join(case), &Options::default()).expect("the case loads").held.weights;
+    let bf16 = if isa() == Isa::Portable { Precision::F32 } else { Precision::Bf16 };
+    assert_eq!(chosen("pegasus-bf16"), bf16);
+    assert_eq!([chosen("gpt2-f16"), chosen("gpt2-text")], [Precision::F32; 2]);
 }
