@@ -1,6 +1,7 @@
 //! CPU loops over slices; nothing here knows a tensor but [`slice()`] and [`tensor`].
 //!
 //! - [`linear`]: products with packed weights
+//! - [`rows`], [`sparse_ff`], [`factored`]: weights of which a step reads a part, or that stand for larger ones
 //! - [`attention`]: softmax attention over stored [`keys`]
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
@@ -9,11 +10,14 @@
 pub mod attention;
 pub mod buffer;
 pub mod elementwise;
+pub mod factored;
 pub mod keys;
 pub mod linear;
 pub mod pool;
 pub mod precision;
+pub mod rows;
 pub mod simd;
+pub mod sparse_ff;
 pub mod stream;
 
 use crate::error::{Error, Result};

@@ -2,8 +2,10 @@
 
 use super::{Bytes, Dtype, MadeUp, Weights, random};
 use crate::error::{Error, Result};
-use crate::kernel::linear::{Layout, Numbers, Packed, View, pack::pack};
+use crate::kernel::linear::pack::{NotFinite, pack};
+use crate::kernel::linear::{Layout, Numbers, Packed, View};
 use crate::kernel::precision::Precision;
+use crate::kernel::rows::Rows;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use std::ops::Range;
@@ -43,11 +45,11 @@ const INTEGERS: usize = 1 << 17;
 impl Weights {
     /// The matrix `name` as linear weights in the precision of this load, read where it lies. Fails as [`Weights::get`].
     pub fn packed(&self, name: &str, form: &Form, bias: Option<Vec<f32>>) -> Result<Packed> {
-        let (sizes, shape) = ((form.outputs, form.inputs), form.shape());
-        let (apart, first) = match form.layout {
-            Layout::OutIn => (form.inputs, form.of.0 * form.inputs),
-            Layout::InOut => (form.of.1, form.of.0),
-        };
+        self.packed_of(name, &form.shape(), form, bias)
+    }
+
+    /// The same of a tensor with more dimensions, `shape`, whose numbers lie as those of the matrix that `form` describes.
+    pub fn packed_of(&self, name: &str, shape: &[usize], form: &Form, bias: Option<Vec<f32>>) -> Result<Packed> {
         let precision = self.store.precision();
         let full = self.name(name);
         if precision == Precision::Int8 && form.inputs > INTEGERS {
@@ -57,27 +59,72 @@ impl Weights {
             ))
             .hint("use `--dtype bf16`"));
         }
+        let sizes = (form.outputs, form.inputs);
         // a bias is a tensor of its own and counted as such
         self.store.taken.fetch_add(Packed::outline(sizes, precision, None).bytes(), Relaxed);
-        let pack = |numbers: &dyn Numbers| pack(&View { numbers, first, apart, layout: form.layout }, sizes, precision, bias.clone());
-        if let Some(kind) = self.store.made_up {
-            self.store.note(&full, &shape);
-            return Ok(match kind {
-                MadeUp::Random(seed) => pack(&random::Stream::new(seed, &full, &shape)).0,
-                MadeUp::Blueprint => Packed::outline(sizes, precision, bias),
-            });
+        if self.is_blueprint() {
+            self.store.note(&full, shape);
+            return Ok(Packed::outline(sizes, precision, bias));
         }
-        let (path, bytes, entry) = self.find(&full, &shape)?;
-        let (one, read) = reader(entry.dtype).ok_or_else(|| not_a_weight(path, &full, entry.dtype))?;
-        let (packed, bad) = pack(&Stored { bytes, start: entry.range.start, one, read });
-        self.store.mark(&full);
+        self.read_as(&full, shape, form, |view| pack(view, sizes, precision, bias))
+    }
+
+    /// The outputs of the matrix `name` as rows that are read one by one, in the precision of this load; `shape` and `form` as in
+    /// [`Weights::packed_of`]. Fails as [`Weights::get`].
+    pub fn rows(&self, name: &str, shape: &[usize], form: &Form) -> Result<Rows> {
+        let (precision, full) = (self.store.precision(), self.name(name));
+        let sizes = (form.outputs, form.inputs);
+        let outline = Rows::outline(sizes, precision);
+        self.store.taken.fetch_add(outline.bytes(), Relaxed);
+        if self.is_blueprint() {
+            self.store.note(&full, shape);
+            return Ok(outline);
+        }
+        self.read_as(&full, shape, form, |view| Rows::pack(view, sizes, precision))
+    }
+
+    /// Linear weights (outputs, inputs) from a tensor whose numbers `arrange` puts in that order. For small tensors of odd layouts. Fails as [`Weights::get`].
+    pub fn arranged(&self, name: &str, shape: &[usize], sizes: (usize, usize), arrange: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Packed> {
+        let precision = self.store.precision();
+        if self.is_blueprint() {
+            self.store.note(&self.name(name), shape);
+            let outline = Packed::outline(sizes, precision, None);
+            self.store.taken.fetch_add(outline.bytes(), Relaxed);
+            return Ok(outline);
+        }
+        let numbers = arrange(&self.numbers(name, shape)?);
+        let view = View { numbers: &&numbers[..], first: 0, apart: sizes.1, layout: Layout::OutIn };
+        let (packed, _) = pack(&view, sizes, precision, None);
+        self.store.taken.fetch_add(packed.bytes(), Relaxed);
+        Ok(packed)
+    }
+
+    fn is_blueprint(&self) -> bool {
+        matches!(self.store.made_up, Some(MadeUp::Blueprint))
+    }
+
+    /// Hands a tensor's numbers, made up or where they lie, to `f`; fails if one is not finite, or too large for what `f` makes of it.
+    fn read_as<T>(&self, full: &str, shape: &[usize], form: &Form, f: impl FnOnce(&View) -> (T, Option<NotFinite>)) -> Result<T> {
+        let (apart, first) = match form.layout {
+            Layout::OutIn => (form.inputs, form.of.0 * form.inputs),
+            Layout::InOut => (form.of.1, form.of.0),
+        };
+        let view = |numbers: &dyn Numbers| f(&View { numbers, first, apart, layout: form.layout });
+        if let Some(MadeUp::Random(seed)) = self.store.made_up {
+            self.store.note(full, shape);
+            return Ok(view(&random::Stream::new(seed, full, shape)).0);
+        }
+        let (path, bytes, entry) = self.find(full, shape)?;
+        let (one, read) = reader(entry.dtype).ok_or_else(|| not_a_weight(path, full, entry.dtype))?;
+        let (made, bad) = view(&Stored { bytes, start: entry.range.start, one, read });
+        self.store.mark(full);
         match bad {
-            None => Ok(packed),
+            None => Ok(made),
             Some(b) if b.value.is_finite() => {
                 Err(Error::new(format!("{path}: tensor `{full}` holds {:e} at index {}, beyond the largest bf16", b.value, b.index))
                     .hint("use `--dtype f32`"))
             }
-            Some(b) => Err(damaged(path, &full, b.index, b.value)),
+            Some(b) => Err(damaged(path, full, b.index, b.value)),
         }
     }
 }

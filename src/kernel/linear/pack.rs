@@ -46,8 +46,8 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Outputs `outputs` of W, (outputs, inputs).
-    fn outputs(&self, outputs: Range<usize>, inputs: usize, to: &mut [f32]) {
+    /// Outputs `outputs` of W, (outputs, inputs), at most [`TOGETHER`] of them.
+    pub(in crate::kernel) fn outputs(&self, outputs: Range<usize>, inputs: usize, to: &mut [f32]) {
         match self.layout {
             Layout::OutIn => {
                 for (o, row) in outputs.zip(to.chunks_exact_mut(inputs)) {
@@ -87,7 +87,9 @@ pub struct NotFinite {
 }
 
 /// Panels that a task packs before it gives back what it has read: about a megabyte.
-const TOGETHER: usize = 8;
+const TASK: usize = 8;
+/// Outputs that are read together where they do not lie in one run.
+pub(in crate::kernel) const TOGETHER: usize = WIDTH;
 
 /// Packs a matrix as `precision`. Numbers that are not finite, or would not be as bf16, are packed too; the first of them is told.
 pub fn pack(view: &View, (outputs, k): (usize, usize), precision: Precision, bias: Option<Vec<f32>>) -> (Packed, Option<NotFinite>) {
@@ -99,16 +101,16 @@ pub fn pack(view: &View, (outputs, k): (usize, usize), precision: Precision, bia
     let bad = Mutex::new(None::<NotFinite>);
     {
         let mut parts: Vec<Part> =
-            out.chunks_mut(bytes.max(1) * TOGETHER).map(|panels| Part { panels, scales: &mut [], sums: &mut [] }).collect();
+            out.chunks_mut(bytes.max(1) * TASK).map(|panels| Part { panels, scales: &mut [], sums: &mut [] }).collect();
         if integers > 0 {
-            let factors = scales.chunks_mut(TOGETHER * WIDTH).zip(sums.chunks_mut(TOGETHER * WIDTH));
+            let factors = scales.chunks_mut(TASK * WIDTH).zip(sums.chunks_mut(TASK * WIDTH));
             parts.iter_mut().zip(factors).for_each(|(part, (scales, sums))| (part.scales, part.sums) = (scales, sums));
         }
         let parts: Vec<Mutex<Part>> = parts.into_iter().map(Mutex::new).collect();
         pool::each(parts.len(), |task| {
             // each task has its own, so nobody waits
             let Ok(mut part) = parts[task].lock() else { return };
-            let first = task * TOGETHER * WIDTH;
+            let first = task * TASK * WIDTH;
             if let Some(found) = part.fill(view, (first, outputs), k, precision)
                 && let Ok(mut bad) = bad.lock()
                 && bad.is_none_or(|b| found.index < b.index)
@@ -116,7 +118,7 @@ pub fn pack(view: &View, (outputs, k): (usize, usize), precision: Precision, bia
                 *bad = Some(found);
             }
             if view.layout == Layout::OutIn {
-                view.numbers.done(view.place(first, 0)..view.place(outputs.min(first + TOGETHER * WIDTH), 0));
+                view.numbers.done(view.place(first, 0)..view.place(outputs.min(first + TASK * WIDTH), 0));
             }
         });
     }
@@ -148,11 +150,7 @@ impl Part<'_> {
             let outputs = first + p * WIDTH..end.min(first + (p + 1) * WIDTH);
             let rows = &mut rows[..outputs.len() * k];
             view.outputs(outputs.clone(), k, rows);
-            if top(rows) >= limit(precision) {
-                let found = rows.iter().enumerate().filter(|(_, x)| top(&[**x]) >= limit(precision));
-                let found = found.map(|(at, &value)| NotFinite { index: view.place(outputs.start + at / k, at % k), value });
-                bad = bad.into_iter().chain(found).min_by_key(|b| b.index);
-            }
+            bad = bad.into_iter().chain(not_finite(view, outputs.start, rows, k, precision)).min_by_key(|b| b.index);
             for (o, row) in rows.chunks_exact(k.max(1)).enumerate() {
                 let words = &mut encoded[o * apart..];
                 match precision {
@@ -178,6 +176,15 @@ impl Part<'_> {
         }
         bad
     }
+}
+
+/// The number that stands first in the stored matrix among those of `rows` (outputs from `first` on, `k` inputs each) that are not finite.
+pub(in crate::kernel) fn not_finite(view: &View, first: usize, rows: &[f32], k: usize, precision: Precision) -> Option<NotFinite> {
+    if top(rows) < limit(precision) {
+        return None;
+    }
+    let found = rows.iter().enumerate().filter(|(_, x)| top(&[**x]) >= limit(precision));
+    found.map(|(at, &value)| NotFinite { index: view.place(first + at / k, at % k), value }).min_by_key(|b| b.index)
 }
 
 /// The largest of these numbers' bits, without their signs: beyond those of every finite number where one is not.
