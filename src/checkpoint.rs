@@ -122,6 +122,22 @@ impl Checkpoint {
         Self::with(dir, weights, options)
     }
 
+    /// The layer alone that a directory holds in place of a model, if it does.
+    pub fn layer(dir: &Path, options: &Options) -> Result<Option<arch::Layer>> {
+        let Ok(text) = std::fs::read(dir.join("config.json")) else { return Ok(None) };
+        let config = json("config.json", &text).map_err(|e| e.within(dir))?;
+        if config["model_type"] != arch::Layer::MODEL_TYPE {
+            return Ok(None);
+        }
+        let store = Store::open(dir)?;
+        let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
+        let store = Arc::new(store.held(held));
+        let layer = arch::Layer::load(&config, &store.root())
+            .map_err(|e| if e.message().starts_with("config.json") { e.within(dir) } else { e })?;
+        store.all_read(&[])?;
+        Ok(Some(layer))
+    }
+
     /// The sizes of what [`Checkpoint::open`] would load: nothing but config.json and the headers of the weights is read.
     pub fn outline(dir: &Path, options: &Options) -> Result<Outline> {
         let blueprint = |options: &Options| Self::with(dir, || Ok(Store::blueprint()), options).map(Outline::from);

@@ -74,6 +74,11 @@ impl Probe {
         }
     }
 
+    /// Whether somebody asked for intermediate results.
+    pub fn collects(&self) -> bool {
+        self.named.is_some()
+    }
+
     /// Keeps `value` under `name()` if somebody asked.
     pub fn record(&self, name: impl FnOnce() -> String, value: &Tensor) {
         if let Some(Ok(mut list)) = self.named.as_ref().map(|l| l.lock()) {

@@ -1,7 +1,8 @@
 //! A model against stored outputs of its reference implementation.
 //!
 //! A golden is a safetensors file; whichever keys are present are compared: `input_ids` (with `attention_mask` where rows differ in
-//! length and `global_attention_mask`), `decoder_input_ids`, `logits`, `encoder_last_hidden_state`, `hidden.encoder.N`, `hidden.decoder.N` (0: the
+//! length and `global_attention_mask`), `decoder_input_ids`, `logits`, `logits_by_step` (the same, one token
+//! at a time), `encoder_last_hidden_state`, `hidden.encoder.N`, `hidden.decoder.N` (0: the
 //! embeddings), `greedy`, `greedy_step_logits`, `beam4_lp2_nr3` (4 beams, length penalty 2, no-repeat 3, early stopping), `beam4_score`; metadata
 //! `max_new_tokens`. Padding, on the right, is not compared.
 
@@ -15,9 +16,11 @@ use std::path::Path;
 
 mod compare;
 mod golden;
+mod layer;
 
 pub use compare::{Check, Finding};
 pub use golden::Golden;
+pub use layer::verify_layer;
 
 /// What a comparison showed.
 #[derive(Debug, Default)]
@@ -118,6 +121,18 @@ impl Run<'_> {
             rows.push(layers);
         }
         let lengths: Vec<usize> = targets.iter().map(Vec::len).collect();
+        if self.golden.tensor("logits_by_step").is_some() {
+            let mut all = Vec::new();
+            for (r, target) in targets.iter().enumerate() {
+                let mut state = state.clone();
+                state.select(&[r])?;
+                for token in target {
+                    all.push(model.step(&[*token], &mut state)?);
+                }
+            }
+            probe.take();
+            self.ragged("logits_by_step", &Tensor::cat(&all, 0)?, &lengths, report)?;
+        }
         for i in 0..rows.first().map_or(0, Vec::len) {
             let parts: Vec<&Tensor> = rows.iter().map(|layers| &layers[i].1).collect();
             let name = &rows[0][i].0;

@@ -315,8 +315,8 @@ impl Weights {
         self.numbers(name, shape)
     }
 
-    /// The same, not counted as what the model holds.
-    fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    /// The same for who makes something else of them: not counted as what the model holds.
+    pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let full = self.name(name);
         if let Some(kind) = self.store.made_up {
             self.store.note(&full, shape);

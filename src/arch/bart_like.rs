@@ -89,8 +89,8 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
             model_type: plan.model_type,
             encoder_decoder: true,
             vocab_size: s.vocab_size,
-            max_source: Some(source.positions.len()),
-            max_target: Some(target.positions.len()),
+            max_source: source.positions.limit(),
+            max_target: target.positions.limit(),
             attention: plan.attention.clone(),
             default_global: plan.default_global.clone(),
             layers: (s.encoder_layers, s.decoder_layers),
@@ -100,7 +100,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
         encoder: Encoder { order: plan.order, layers: encoder, norm: stack_norm(&we)? },
         target,
         decoder: Decoder { order: plan.order, layers: decoder, norm: stack_norm(&wd)? },
-        output,
+        output: output.into(),
     })
 }
 
@@ -111,6 +111,7 @@ fn encoder_layer(w: &Weights, s: &Sizes, plan: &Plan, i: usize) -> Result<Encode
         reader_norm: norm("self_attn_layer_norm")?,
         feed_forward: feed_forward(w, s, s.encoder_ffn_dim)?,
         feed_forward_norm: norm("final_layer_norm")?,
+        recurrent: None,
     })
 }
 
@@ -124,6 +125,7 @@ fn decoder_layer(w: &Weights, s: &Sizes) -> Result<DecoderLayer> {
         cross: Some((cross, norm("encoder_attn_layer_norm")?)),
         feed_forward: feed_forward(w, s, s.decoder_ffn_dim)?,
         feed_forward_norm: norm("final_layer_norm")?,
+        recurrent: None,
     })
 }
 

@@ -5,16 +5,13 @@
 
 use super::{Arch, Loaded, expect, parse, unread};
 use crate::block::{
-    Activation, Decoder, DecoderLayer, Embedding, FeedForward, Heads, LayerNorm, Linear, Order, Positions, Projections, check_ids,
+    Activation, Decoder, DecoderLayer, DecoderOnly, Dense, Embedding, FeedForward, Heads, LayerNorm, Linear, Order, Positions, Projections,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::linear::Layout;
-use crate::memory::State;
 use crate::mixer::Softmax;
-use crate::model::{Info, Model, Source};
-use crate::timing::phases::Phase;
+use crate::model::Info;
 use crate::weights::{Form, Weights};
-use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -64,14 +61,6 @@ fn yes() -> bool {
     true
 }
 
-struct Gpt2 {
-    info: Info,
-    tokens: Embedding,
-    positions: Positions,
-    decoder: Decoder,
-    output: Linear,
-}
-
 fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
     expect(&c.rest, "add_cross_attention", &json!(false))?;
@@ -88,7 +77,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     } else {
         Linear::from_packed(table.clone())
     };
-    let model = Gpt2 {
+    let model = DecoderOnly {
         info: Info {
             model_type: ARCH.model_type,
             encoder_decoder: false,
@@ -106,7 +95,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
             layers: (0..c.n_layer).map(|i| layer(&w.pp("h").pp(i), &c, i)).collect::<Result<_>>()?,
             norm: Some(LayerNorm::load(&w.pp("ln_f"), d, c.layer_norm_epsilon)?),
         },
-        output,
+        output: output.into(),
     };
     Ok(Loaded { model: Box::new(model), unread: unread(&c.rest) })
 }
@@ -128,70 +117,16 @@ fn layer(w: &Weights, c: &Config, i: usize) -> Result<DecoderLayer> {
         cross: None,
         feed_forward: FeedForward::new(up, down, c.activation_function),
         feed_forward_norm: LayerNorm::load(&w.pp("ln_2"), d, c.layer_norm_epsilon)?,
+        recurrent: None,
     })
 }
 
 /// Splits `c_attn` (d, 3d) into its three projections.
 fn projections(w: &Weights, d: usize) -> Result<Projections> {
     let bias = w.get("c_attn.bias", &[3 * d])?;
-    let part = |p: usize| -> Result<Linear> {
+    let part = |p: usize| -> Result<Dense> {
         let form = Form { outputs: d, inputs: d, layout: Layout::InOut, of: (p * d, 3 * d) };
-        Ok(Linear::from_packed(Arc::new(w.packed("c_attn.weight", &form, Some(bias[p * d..(p + 1) * d].to_vec()))?)))
+        Ok(Linear::from_packed(Arc::new(w.packed("c_attn.weight", &form, Some(bias[p * d..(p + 1) * d].to_vec()))?)).into())
     };
-    Ok(Projections { q: part(0)?, k: part(1)?, v: part(2)?, out: Linear::load_transposed(&w.pp("c_proj"), (d, d))? })
-}
-
-impl Gpt2 {
-    /// Reads t tokens a row, (b, t, d).
-    fn read(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
-        let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
-        let ids = tokens.concat();
-        check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
-        let embed = || self.tokens.forward_at(&ids, &self.positions, positions.into_iter());
-        let xs = state.probe.time(Phase::Embed, embed)?; // (b t, d)
-        self.decoder.forward(xs.reshape((b, t, ()))?, state)
-    }
-}
-
-impl Model for Gpt2 {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-
-    fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        self.info.global(source)?; // there is none
-        let mut states = Vec::new();
-        let mut last = Vec::new();
-        for row in &source.rows {
-            let (token, before) = row.split_last().ok_or_else(|| Error::new("a prompt has no tokens"))?;
-            check_ids([token], self.info.vocab_size)?;
-            let mut state = self.decoder.state(1, None, source.probe.clone())?;
-            if !before.is_empty() {
-                self.read(&[before.to_vec()], &mut state)?;
-            }
-            states.push(state);
-            last.push(*token);
-        }
-        let mut all = self.decoder.state(0, None, source.probe.clone())?;
-        all.join(states)?;
-        Ok((all, last))
-    }
-
-    fn state_bytes(&self, source: usize, target: usize) -> usize {
-        self.decoder.state_bytes(source, target)
-    }
-
-    fn step_bytes(&self) -> usize {
-        self.tokens.row_bytes() + self.positions.row_bytes() + self.decoder.step_bytes() + self.output.bytes()
-    }
-
-    fn encode_bytes(&self, source: usize) -> usize {
-        self.decoder.work_bytes(source) + self.state_bytes(0, source)
-    }
-
-    fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
-        let xs = self.read(tokens, state)?;
-        state.probe.time(Phase::Logits, || self.output.forward(&xs))
-    }
+    Ok(Projections { q: part(0)?, k: part(1)?, v: part(2)?, out: Linear::load_transposed(&w.pp("c_proj"), (d, d))?.into() })
 }

@@ -11,6 +11,9 @@ mod bart_like;
 mod gpt2;
 mod led;
 mod pegasus;
+mod trax;
+
+pub use trax::Layer;
 
 /// A loaded model, and the keys of config.json that nobody read.
 pub struct Loaded {
@@ -39,7 +42,8 @@ pub struct Arch {
 }
 
 /// All model types.
-pub const REGISTRY: &[Arch] = &[bart::ARCH, gpt2::ARCH, led::ARCH, pegasus::ARCH];
+pub const REGISTRY: &[Arch] =
+    &[bart::ARCH, gpt2::ARCH, led::ARCH, pegasus::ARCH, trax::scaling_transformer::ARCH, trax::terraformer::ARCH, trax::reformer_lm::ARCH];
 
 /// The architecture that `config` asks for.
 pub fn find(config: &Value) -> Result<&'static Arch> {

@@ -1,6 +1,6 @@
 //! What the attention variants share: head sizes and the four projections.
 
-use super::Linear;
+use super::{Dense, Linear};
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
@@ -30,19 +30,19 @@ impl Heads {
 #[derive(Debug, Clone)]
 pub struct Projections {
     /// Queries.
-    pub q: Linear,
+    pub q: Dense,
     /// Keys.
-    pub k: Linear,
+    pub k: Dense,
     /// Values.
-    pub v: Linear,
+    pub v: Dense,
     /// Output.
-    pub out: Linear,
+    pub out: Dense,
 }
 
 impl Projections {
     /// Bytes of weights.
     pub fn bytes(&self) -> usize {
-        [&self.q, &self.k, &self.v, &self.out].map(Linear::bytes).iter().sum()
+        [&self.q, &self.k, &self.v, &self.out].map(Dense::bytes).iter().sum()
     }
 
     /// Bytes of activations of softmax attention over n tokens: queries, keys and values, both of these again in blocks, what comes out
@@ -54,7 +54,7 @@ impl Projections {
 
     /// `q_proj`, `k_proj`, `v_proj`, `out_proj` below `w`, each (d, d) with bias.
     pub fn load(w: &Weights, d: usize) -> Result<Self> {
-        let one = |name: &str| Linear::load(&w.pp(name), (d, d));
+        let one = |name: &str| Linear::load(&w.pp(name), (d, d)).map(Dense::from);
         Ok(Self { q: one("q_proj")?, k: one("k_proj")?, v: one("v_proj")?, out: one("out_proj")? })
     }
 }

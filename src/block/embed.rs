@@ -4,22 +4,38 @@ use super::Positions;
 use crate::error::{Error, Result};
 use crate::kernel::elementwise::scale;
 use crate::kernel::linear::{Layout, Packed};
+use crate::kernel::rows::Rows;
 use crate::kernel::tensor;
 use crate::weights::{Form, Weights};
 use candle_core::Tensor;
 use std::sync::Arc;
 
-/// A table (V, d), packed once, that serves lookups and, tied, the output product.
+/// A table (V, d) of which rows are looked up.
 #[derive(Debug, Clone)]
 pub struct Embedding {
-    table: Arc<Packed>,
+    table: Table,
     scale: f32,
 }
 
+/// How the table lies in memory.
+#[derive(Debug, Clone)]
+enum Table {
+    /// As the output product wants it, which reads all of it.
+    Tied(Arc<Packed>),
+    /// Row by row.
+    Rows(Arc<Rows>),
+}
+
 impl Embedding {
-    /// Over a packed table; lookups are multiplied by `scale`.
+    /// Over a packed table, which may serve the output product too; lookups are multiplied by `scale`.
     pub fn new(table: Arc<Packed>, scale: f32) -> Self {
-        Self { table, scale }
+        Self { table: Table::Tied(table), scale }
+    }
+
+    /// The tensor `name` (V, d) below `w`, for lookups alone.
+    pub fn rows(w: &Weights, name: &str, (v, d): (usize, usize)) -> Result<Self> {
+        let rows = w.rows(name, &[v, d], &Form::whole((v, d), Layout::OutIn))?;
+        Ok(Self { table: Table::Rows(Arc::new(rows)), scale: 1.0 })
     }
 
     /// Packs the tensor `name` (V, d) below `w`; `bias` (V) is added where the table serves as output matrix.
@@ -27,28 +43,41 @@ impl Embedding {
         Ok(Arc::new(w.packed(name, &Form::whole((v, d), Layout::OutIn), bias)?))
     }
 
+    fn width(&self) -> usize {
+        match &self.table {
+            Table::Tied(table) => table.inputs,
+            Table::Rows(rows) => rows.width,
+        }
+    }
+
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
-        self.table.inputs * self.table.precision().bytes()
+        match &self.table {
+            Table::Tied(table) => table.inputs * table.precision().bytes(),
+            Table::Rows(rows) => rows.row_bytes(),
+        }
     }
 
     /// The rows of `ids`, (ids, d).
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        tensor(self.rows(ids), (ids.len(), self.table.inputs))
+        tensor(self.lookup(ids), (ids.len(), self.width()))
     }
 
     /// The rows of `ids`, each with its position's row added, (ids, d). Fails as [`Positions::forward`].
     pub fn forward_at(&self, ids: &[u32], positions: &Positions, at: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
-        let mut out = self.rows(ids);
+        let mut out = self.lookup(ids);
         positions.add_to(&mut out, at)?;
-        tensor(out, (ids.len(), self.table.inputs))
+        tensor(out, (ids.len(), self.width()))
     }
 
-    fn rows(&self, ids: &[u32]) -> Vec<f32> {
-        let d = self.table.inputs;
+    fn lookup(&self, ids: &[u32]) -> Vec<f32> {
+        let d = self.width();
         let mut out = vec![0.0; ids.len() * d];
         for (&id, row) in ids.iter().zip(out.chunks_exact_mut(d)) {
-            self.table.row(id as usize, row);
+            match &self.table {
+                Table::Tied(table) => table.row(id as usize, row),
+                Table::Rows(rows) => rows.row(id as usize, row),
+            }
             if self.scale != 1.0 {
                 scale(row, self.scale);
             }

@@ -2,40 +2,63 @@
 
 use super::{Activation, Linear};
 use crate::error::Result;
+use crate::kernel::sparse_ff::SparseFf;
 use crate::kernel::{slice, tensor};
 use candle_core::Tensor;
 
-/// W₂ f(W₁ x + b₁) + b₂.
-#[derive(Debug, Clone)]
-pub struct FeedForward {
-    up: Linear,
-    down: Linear,
-    activation: Activation,
+/// (n, d) -> (n, d), each row by itself.
+#[derive(Debug)]
+pub enum FeedForward {
+    /// W₂ f(W₁ x + b₁) + b₂.
+    Dense {
+        /// W₁, b₁.
+        up: Linear,
+        /// W₂, b₂.
+        down: Linear,
+        /// f.
+        activation: Activation,
+    },
+    /// One unit of each block of units (trax:trax/layers/research/sparsity.py `SparseFF`).
+    Sparse(SparseFf),
+    /// One of several experts (the same file, `BlockSparseFF` and `SwitchSparseFF`).
+    Experts(super::Experts),
 }
 
 impl FeedForward {
     /// Of its two linear layers.
     pub fn new(up: Linear, down: Linear, activation: Activation) -> Self {
-        Self { up, down, activation }
+        Self::Dense { up, down, activation }
     }
 
-    /// Bytes of weights.
-    pub fn bytes(&self) -> usize {
-        self.up.bytes() + self.down.bytes()
+    /// Bytes of weights that one row reads.
+    pub fn step_bytes(&self) -> usize {
+        match self {
+            Self::Dense { up, down, .. } => up.bytes() + down.bytes(),
+            Self::Sparse(sparse) => sparse.step_bytes(),
+            Self::Experts(experts) => experts.step_bytes(),
+        }
     }
 
     /// Bytes of activations at the peak of reading n rows: inner features, and the output.
     pub fn work_bytes(&self, n: usize) -> usize {
-        let (inner, d) = self.up.shape();
+        let (inner, d) = match self {
+            Self::Dense { up, .. } => up.shape(),
+            Self::Sparse(sparse) => (sparse.up.outputs, sparse.down.inputs),
+            Self::Experts(experts) => experts.shape(),
+        };
         n * (inner + d) * size_of::<f32>()
     }
 
-    /// (n, d) -> (n, d).
+    /// (…, d) -> (…, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let out = slice(xs, |x| {
-            let mut inner = self.up.apply(x);
-            self.activation.apply(&mut inner);
-            self.down.apply(&inner)
+        let out = slice(xs, |x| match self {
+            Self::Dense { up, down, activation } => {
+                let mut inner = up.apply(x);
+                activation.apply(&mut inner);
+                down.apply(&inner)
+            }
+            Self::Sparse(sparse) => sparse.apply(x),
+            Self::Experts(experts) => experts.apply(x),
         })?;
         tensor(out, xs.shape())
     }

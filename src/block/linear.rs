@@ -22,6 +22,12 @@ impl Linear {
         Self::in_layout(w, (outputs, inputs), Layout::InOut)
     }
 
+    /// trax's `Dense`: `w` (in, out) and `b` (out) below `w` (trax:trax/layers/core.py).
+    pub fn load_in_out(w: &Weights, (outputs, inputs): (usize, usize)) -> Result<Self> {
+        let bias = w.get("b", &[outputs])?;
+        Ok(Self::from_packed(Arc::new(w.packed("w", &Form::whole((outputs, inputs), Layout::InOut), Some(bias))?)))
+    }
+
     fn in_layout(w: &Weights, (outputs, inputs): (usize, usize), layout: Layout) -> Result<Self> {
         let bias = w.get("bias", &[outputs])?;
         Ok(Self::from_packed(Arc::new(w.packed("weight", &Form::whole((outputs, inputs), layout), Some(bias))?)))
@@ -51,6 +57,11 @@ impl Linear {
     /// Rows of numbers, (n, in) -> (n, out).
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         self.0.apply(x)
+    }
+
+    /// Several layers that read the same rows of numbers.
+    pub fn apply_all<const N: usize>(layers: [&Self; N], x: &[f32]) -> [Vec<f32>; N] {
+        apply(layers.map(|l| &*l.0), x)
     }
 
     /// Several layers that read the same: (…, in) -> (…, out) of each.

@@ -6,19 +6,43 @@ use crate::kernel::tensor;
 use crate::weights::Weights;
 use candle_core::Tensor;
 
-/// A table (positions, d).
+/// What is added at each position.
 #[derive(Debug, Clone)]
 pub struct Positions {
-    table: Vec<f32>,
-    rows: usize,
+    kind: Kind,
     d: usize,
-    offset: usize,
 }
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Position p is row p + `offset`.
+    Table { table: Vec<f32>, rows: usize, offset: usize },
+    /// Sines and cosines, worked out in f32 where they are asked for.
+    Waves,
+    /// Digits of the position in several bases.
+    Digits(Digits),
+    /// The last three features tell a bin of so many positions, and the place within it.
+    Bins(usize),
+    /// Nothing.
+    None,
+}
+
+/// trax's `FixedBasePositionalEncoding`: for each base the position's eight digits, lowest first, each times a vector of d/8 features of its own;
+/// the bases are added up. Position 0 gets a vector besides.
+#[derive(Debug, Clone)]
+struct Digits {
+    /// One list of d features a base.
+    weights: Vec<Vec<f32>>,
+    start: Vec<f32>,
+}
+
+const BASES: [usize; 4] = [11, 13, 14, 15];
+const DIGITS: usize = 8;
 
 impl Positions {
     /// A learned table with `n` usable rows; position p is row p + `offset` of `weight` below `w` (BART: 2, LED and GPT-2: 0).
     pub fn learned(w: &Weights, (n, d): (usize, usize), offset: usize) -> Result<Self> {
-        Ok(Self { table: w.get("weight", &[n + offset, d])?, rows: n + offset, d, offset })
+        Ok(Self { kind: Kind::Table { table: w.get("weight", &[n + offset, d])?, rows: n + offset, offset }, d })
     }
 
     /// Sines in the first half of the features, cosines in the second: angle p / 10000^(2j/d)
@@ -30,50 +54,144 @@ impl Positions {
         let half = d.div_ceil(2);
         let angle = |p: usize, j: usize| p as f64 / 10_000f64.powf(2.0 * j as f64 / d as f64);
         let table = (0..n).flat_map(|p| (0..d).map(move |f| if f < half { angle(p, f).sin() } else { angle(p, f - half).cos() } as f32));
-        Ok(Self { table: table.collect(), rows: n, d, offset: 0 })
+        Ok(Self { kind: Kind::Table { table: table.collect(), rows: n, offset: 0 }, d })
     }
 
-    /// How many positions there are.
-    pub fn len(&self) -> usize {
-        self.rows - self.offset
+    /// The same waves for any position, with the reference's rounding: factor and angle are f32
+    /// (trax:trax/layers/research/position_encodings.py `SinCosPositionalEncoding`). Fails if d is odd.
+    pub fn waves(d: usize) -> Result<Self> {
+        if !d.is_multiple_of(2) {
+            return Err(Error::new(format!("config.json: `pos_type` \"sin-cos\" needs an even `d_model`, not {d}")));
+        }
+        Ok(Self { kind: Kind::Waves, d })
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// `base.B.I` (1, d/8) for the bases 11, 13, 14, 15 and eight digits, and `start` (1, 1, d) below `w`
+    /// (the same file, `FixedBasePositionalEncoding`). Fails if 8 does not divide d.
+    pub fn digits(w: &Weights, d: usize) -> Result<Self> {
+        if !d.is_multiple_of(DIGITS) {
+            return Err(Error::new(format!("config.json: `pos_type` \"fixed-base\" needs a `d_model` that {DIGITS} divides, not {d}")));
+        }
+        let base = |b: usize| -> Result<Vec<f32>> {
+            let digits = (0..DIGITS).map(|i| w.pp("base").pp(b).get(&i.to_string(), &[1, d / DIGITS])).collect::<Result<Vec<_>>>()?;
+            Ok(digits.concat())
+        };
+        let weights = BASES.into_iter().map(base).collect::<Result<_>>()?;
+        Ok(Self { kind: Kind::Digits(Digits { weights, start: w.get("start", &[1, 1, d])? }), d })
     }
 
-    /// Bytes of one row.
+    /// `axis.J` (n_j, d_j) below `w`: a position is the number of a place in a box of these lengths, the last axis fastest; the axes' rows stand side
+    /// by side (the same file, `AxialPositionalEncoding`). Fails if the d_j do not add up to d.
+    pub fn axial(w: &Weights, axes: &[(usize, usize)], d: usize) -> Result<Self> {
+        let wide: usize = axes.iter().map(|a| a.1).sum();
+        if wide != d || axes.is_empty() {
+            return Err(Error::new(format!("config.json: `pos_d_axial_embs` add up to {wide}, `d_model` is {d}")));
+        }
+        let tables = axes.iter().enumerate().map(|(j, (n, d))| w.pp("axis").get(&j.to_string(), &[*n, *d]));
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        let rows: usize = axes.iter().map(|a| a.0).product();
+        let mut table = Vec::with_capacity(rows * d);
+        for p in 0..rows {
+            let mut apart = rows;
+            for (numbers, (n, d)) in tables.iter().zip(axes) {
+                apart /= n;
+                let row = p / apart % n;
+                table.extend(numbers.iter().skip(row * d).take(*d));
+            }
+        }
+        Ok(Self { kind: Kind::Table { table, rows, offset: 0 }, d })
+    }
+
+    /// The last three features become 1 / (1 + ⌊p / b⌋), (p mod b) / b and ⌊p / b⌋ mod 2 for bins of b positions (the same file, `TimeBinPositionalEncoding`).
+    /// Fails if d is below 3.
+    pub fn bins(bin: usize, d: usize) -> Result<Self> {
+        if d < 3 || bin == 0 {
+            return Err(Error::new(format!("config.json: `pos_type` \"time-bin\" needs three features and a bin, not {d} and {bin}")));
+        }
+        Ok(Self { kind: Kind::Bins(bin), d })
+    }
+
+    /// Nothing is added.
+    pub fn none(d: usize) -> Self {
+        Self { kind: Kind::None, d }
+    }
+
+    /// How many positions there are, if they end.
+    pub fn limit(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Table { rows, offset, .. } => Some(rows - offset),
+            Kind::Digits(_) => Some(BASES[0].pow(DIGITS as u32) - 1),
+            Kind::Waves | Kind::Bins(_) | Kind::None => None,
+        }
+    }
+
+    /// Bytes that one position reads.
     pub fn row_bytes(&self) -> usize {
-        self.d * size_of::<f32>()
+        match &self.kind {
+            Kind::Table { .. } => self.d * size_of::<f32>(),
+            Kind::Digits(_) => BASES.len() * self.d * size_of::<f32>(),
+            Kind::Waves | Kind::Bins(_) | Kind::None => 0,
+        }
     }
 
     /// The rows of these positions, (positions, d).
     pub fn forward(&self, positions: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
         let n = positions.len();
-        let mut out = Vec::with_capacity(n * self.d);
-        for p in positions {
-            out.extend_from_slice(self.row(p)?);
-        }
+        let mut out = vec![0.0; n * self.d];
+        self.add_to(&mut out, positions)?;
         tensor(out, (n, self.d))
     }
 
-    /// Adds the rows of these positions to `out`, (positions, d).
+    /// Adds the rows of these positions to `out`, (positions, d). Fails if one is beyond the last.
     pub fn add_to(&self, out: &mut [f32], positions: impl ExactSizeIterator<Item = usize>) -> Result<()> {
         if positions.len() * self.d != out.len() {
             return Err(Error::new(format!("{} positions for {} rows", positions.len(), out.len() / self.d.max(1))));
         }
         for (p, row) in positions.zip(out.chunks_exact_mut(self.d)) {
-            add(row, self.row(p)?);
+            if let Some(n) = self.limit().filter(|n| p >= *n) {
+                return Err(Error::new(format!("position {p} is beyond the {n} positions of this model"))
+                    .hint("shorten the input or the output (`--on-overflow`, `--max-new-tokens`)"));
+            }
+            match &self.kind {
+                Kind::Table { table, offset, .. } => add(row, &table[(p + offset) * self.d..][..self.d]),
+                Kind::Waves => waves(p, row),
+                Kind::Digits(digits) => digits.add_to(p, row),
+                Kind::Bins(bin) => {
+                    let (number, place) = (p / bin, p % bin);
+                    let last = [1.0 / (1.0 + number as f32), place as f32 / *bin as f32, (number % 2) as f32];
+                    row[self.d - 3..].copy_from_slice(&last);
+                }
+                Kind::None => {}
+            }
         }
         Ok(())
     }
+}
 
-    fn row(&self, p: usize) -> Result<&[f32]> {
-        if p >= self.len() {
-            return Err(Error::new(format!("position {p} is beyond the {} positions of this model", self.len()))
-                .hint("shorten the input or the output (`--on-overflow`, `--max-new-tokens`)"));
+fn waves(p: usize, row: &mut [f32]) {
+    let (d, half) = (row.len(), row.len() / 2);
+    let step = -(10_000f32.ln() / d as f32);
+    for j in 0..half {
+        let angle = p as f32 * (2.0 * j as f32 * step).exp();
+        row[j] += angle.sin();
+        row[half + j] += angle.cos();
+    }
+}
+
+impl Digits {
+    fn add_to(&self, p: usize, row: &mut [f32]) {
+        let mut sum = vec![0.0f32; row.len()];
+        for (weights, base) in self.weights.iter().zip(BASES) {
+            let mut rest = p;
+            for (sum, weights) in sum.chunks_exact_mut(row.len() / DIGITS).zip(weights.chunks_exact(row.len() / DIGITS)) {
+                let digit = (rest % base) as f32;
+                rest /= base;
+                sum.iter_mut().zip(weights).for_each(|(sum, w)| *sum += digit * w);
+            }
         }
-        Ok(&self.table[(p + self.offset) * self.d..][..self.d])
+        if p == 0 {
+            add(&mut sum, &self.start);
+        }
+        add(row, &sum);
     }
 }

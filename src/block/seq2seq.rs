@@ -1,6 +1,6 @@
 //! An encoder-decoder of the BART kind: everything between config.json and the [`Model`] trait.
 
-use super::{Decoder, Embedding, Encoder, LayerNorm, Linear, Positions, check_ids};
+use super::{Decoder, Dense, Embedding, Encoder, LayerNorm, Positions, check_ids};
 use crate::error::{Error, Result};
 use crate::memory::State;
 use crate::mixer::Documents;
@@ -48,7 +48,7 @@ pub struct Seq2Seq {
     /// The decoder.
     pub decoder: Decoder,
     /// Hidden states -> logits.
-    pub output: Linear,
+    pub output: Dense,
 }
 
 impl Model for Seq2Seq {

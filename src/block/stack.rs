@@ -1,7 +1,7 @@
 //! Layers in a row: an encoder over ragged documents, a decoder over a state.
 
 use super::cross::CrossMemory;
-use super::{Cross, FeedForward, LayerNorm};
+use super::{Cells, Cross, FeedForward, LayerNorm, Recurrent};
 use crate::error::{Error, Result};
 use crate::memory::{AnyMemory, State};
 use crate::mixer::{AnyMixer, Documents, Reader};
@@ -65,6 +65,8 @@ pub struct EncoderLayer {
     pub feed_forward: FeedForward,
     /// Its norm.
     pub feed_forward_norm: LayerNorm,
+    /// Recurrent units beside it, in pre-norm stacks.
+    pub recurrent: Option<Recurrent>,
 }
 
 /// The encoder's layers and the norm at their end, if there is one.
@@ -86,7 +88,12 @@ impl Encoder {
             let (norm, between) = (&layer.reader_norm, &layer.feed_forward_norm);
             xs = probe.time(Phase::SelfAttention, || xs.residual(order, norm, Some(between), |xs| layer.reader.read(xs, documents)))?;
             let next = self.layers.get(i + 1).map(|l| &l.reader_norm).or(self.norm.as_ref());
-            xs = probe.time(Phase::FeedForward, || xs.residual(order, between, next, |xs| layer.feed_forward.forward(xs)))?;
+            let beside = layer.recurrent.as_ref().map(|r| (r, xs.xs.clone()));
+            let feed_forward = |xs: &Tensor| match &beside {
+                None => layer.feed_forward.forward(xs),
+                Some((recurrent, raw)) => Ok((layer.feed_forward.forward(xs)? + recurrent.read(raw, documents)?)?),
+            };
+            xs = probe.time(Phase::FeedForward, || xs.residual(order, between, next, feed_forward))?;
         }
         let xs = xs.end(self.norm.as_ref())?;
         probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
@@ -112,6 +119,8 @@ pub struct DecoderLayer {
     pub feed_forward: FeedForward,
     /// Its norm.
     pub feed_forward_norm: LayerNorm,
+    /// Recurrent units beside it, in pre-norm stacks.
+    pub recurrent: Option<Recurrent>,
 }
 
 /// The decoder's layers and the norm at their end, if there is one.
@@ -133,21 +142,27 @@ impl Decoder {
             if let (Some((cross, _)), Some((xs, lengths))) = (&layer.cross, encoded) {
                 layers.push(Box::new(probe.time(Phase::CrossAttention, || cross.memory(xs, lengths))?));
             }
+            layers.extend(layer.recurrent.as_ref().map(|r| Box::new(r.cells(rows)) as Box<dyn AnyMemory>));
         }
         Ok(State { seen: vec![0; rows], layers, probe })
     }
 
     /// Bytes of the state of one row: a document of `source` tokens, `target` tokens read.
     pub fn state_bytes(&self, source: usize, target: usize) -> usize {
-        let layer = |l: &DecoderLayer| l.mixer.bytes_at(target) + l.cross.as_ref().map_or(0, |(c, _)| c.bytes_at(source));
+        let layer = |l: &DecoderLayer| {
+            let cross = l.cross.as_ref().map_or(0, |(c, _)| c.bytes_at(source));
+            l.mixer.bytes_at(target) + cross + l.recurrent.as_ref().map_or(0, Recurrent::cell_bytes)
+        };
         self.layers.iter().map(layer).sum()
     }
 
-    /// Bytes of weights that a step reads: everything but the cross-attention's keys and values, which were projected before.
+    /// Bytes of weights that a step of one row reads: everything but the cross-attention's keys and values, which were projected before, and the units
+    /// that a sparse feed-forward layer leaves out.
     pub fn step_bytes(&self) -> usize {
         let layer = |l: &DecoderLayer| {
             let cross = l.cross.as_ref().map_or(0, |(cross, norm)| cross.step_bytes() + norm.bytes());
-            l.mixer.weight_bytes() + l.mixer_norm.bytes() + cross + l.feed_forward.bytes() + l.feed_forward_norm.bytes()
+            let recurrent = l.recurrent.as_ref().map_or(0, Recurrent::bytes);
+            l.mixer.weight_bytes() + l.mixer_norm.bytes() + cross + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes() + recurrent
         };
         self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes)
     }
@@ -164,7 +179,7 @@ impl Decoder {
         let probe = state.probe.clone();
         let (mut xs, order) = (Stream::new(xs), self.order);
         let mut memories = state.layers.iter_mut();
-        let mut next = || memories.next().ok_or_else(|| Error::new("the state belongs to another model"));
+        let mut next = || memories.next().ok_or_else(foreign);
         for (i, layer) in self.layers.iter().enumerate() {
             probe.record(|| format!("decoder.{i}"), &xs.xs);
             let (memory, last) = (next()?, &layer.feed_forward_norm);
@@ -173,16 +188,31 @@ impl Decoder {
                 xs.residual(order, &layer.mixer_norm, Some(between), |xs| layer.mixer.forward(xs, memory.as_mut()))
             })?;
             if let Some((cross, norm)) = &layer.cross {
-                let memory =
-                    next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(|| Error::new("the state belongs to another model"))?;
+                let memory = next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(foreign)?;
                 xs = probe.time(Phase::CrossAttention, || xs.residual(order, norm, Some(last), |xs| cross.forward(xs, memory)))?;
             }
             let after = self.layers.get(i + 1).map(|l| &l.mixer_norm).or(self.norm.as_ref());
-            xs = probe.time(Phase::FeedForward, || xs.residual(order, last, after, |xs| layer.feed_forward.forward(xs)))?;
+            let beside = match &layer.recurrent {
+                Some(recurrent) => {
+                    let cells = next()?.as_any_mut().downcast_mut::<Cells>().ok_or_else(foreign)?;
+                    Some(probe.time(Phase::FeedForward, || recurrent.forward(&xs.xs, cells))?)
+                }
+                None => None,
+            };
+            let feed_forward = |xs: &Tensor| match &beside {
+                None => layer.feed_forward.forward(xs),
+                Some(beside) => Ok((layer.feed_forward.forward(xs)? + beside)?),
+            };
+            xs = probe.time(Phase::FeedForward, || xs.residual(order, last, after, feed_forward))?;
         }
         let xs = xs.end(self.norm.as_ref())?;
         probe.record(|| format!("decoder.{}", self.layers.len()), &xs);
         state.seen.iter_mut().for_each(|s| *s += t);
         Ok(xs)
     }
+}
+
+/// The error of a memory where another was expected.
+pub(super) fn foreign() -> Error {
+    Error::new("the state belongs to another model")
 }

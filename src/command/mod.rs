@@ -56,16 +56,21 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
 
 /// Loads the model of a directory, or the one in this binary; `seed` is that of `--random-weights`.
 fn open(dir: Option<&Path>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
-    let options = Options {
-        random_weights: weights.random_weights.then_some(seed),
-        weights: weights.dtype.precision(),
-        cache: weights.kv_dtype.precision(),
-    };
+    let options = options(weights, seed);
     match dir {
         Some(dir) => Checkpoint::open(dir, &options),
         None if weights.random_weights => {
             Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }
         None => Checkpoint::embedded(&options),
+    }
+}
+
+/// How the arguments say that a model is loaded.
+fn options(weights: &WeightArgs, seed: u64) -> Options {
+    Options {
+        random_weights: weights.random_weights.then_some(seed),
+        weights: weights.dtype.precision(),
+        cache: weights.kv_dtype.precision(),
     }
 }

@@ -1,10 +1,11 @@
 //! `effattn verify`: a model against stored outputs of its reference implementation.
 
 use super::{Exit, open};
+use crate::checkpoint::Checkpoint;
 use crate::cli::{Dtype, ReportFormat, VerifyArgs};
 use crate::error::Result;
 use crate::report::Table;
-use crate::verify::{Check, Finding, Report, verify};
+use crate::verify::{Check, Finding, Report, verify, verify_layer};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -15,7 +16,11 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
         // `auto` may take a path that rounds more than the reference did
         weights.dtype = Dtype::F32;
     }
-    let report = verify(&open(args.model.model.as_deref(), &weights, 0)?, &args.golden, args.atol)?;
+    let dir = args.model.model.as_deref();
+    let report = match dir.map(|dir| Checkpoint::layer(dir, &super::options(&weights, 0))).transpose()?.flatten() {
+        Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
+        None => verify(&open(dir, &weights, 0)?, &args.golden, args.atol)?,
+    };
     match args.format {
         ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,
         ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,

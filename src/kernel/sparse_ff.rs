@@ -62,6 +62,6 @@ impl SparseFf {
 }
 
 /// The place of the greatest number, the first if there are several.
-fn first_greatest(x: &[f32]) -> usize {
+pub(crate) fn first_greatest(x: &[f32]) -> usize {
     x.iter().enumerate().fold(0, |best, (i, v)| if *v > x[best] { i } else { best })
 }

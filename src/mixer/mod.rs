@@ -5,10 +5,14 @@ use crate::memory::{AnyMemory, Memory};
 use candle_core::Tensor;
 use std::ops::Range;
 
+mod favor;
 mod longformer;
+mod mult_conv;
 mod softmax;
 
+pub use favor::Favor;
 pub use longformer::Longformer;
+pub use mult_conv::{Concat, MultConv, Output, Shape};
 pub use softmax::{Kv, Softmax};
 
 /// The causal side of a variant.
@@ -117,7 +121,7 @@ impl Documents {
 pub enum Growth {
     /// In proportion.
     Linear,
-    /// None: it reads whole documents (encoder only).
+    /// None: it reads whole documents (encoder only), or its memory stays as large as it is.
     None,
 }
 
@@ -136,4 +140,4 @@ pub struct Spec {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC];
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC];

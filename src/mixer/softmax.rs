@@ -7,10 +7,11 @@
 //! | `heads.count`, `heads.width` | h, d_k = d_v |
 //! | `heads.scale` | 1/√d_k (GPT-2 may divide by the layer's number too) |
 //!
-//! Loads: self-attention of BART, Pegasus, LED's decoder, GPT-2.
+//! Loads: self-attention of BART, Pegasus, LED's decoder, GPT-2; trax's `CausalAttention` and `Attention`, and the attentions that differ from them in what
+//! stands for the dense layers alone (`MultiplicativeCausalAttention`, `LowRankCausalAttention`, …).
 
 use super::{Documents, Growth, Mixer, Reader, Spec};
-use crate::block::{Heads, Linear, Projections};
+use crate::block::{Dense, Heads, Projections};
 use crate::error::Result;
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
@@ -29,20 +30,71 @@ pub(super) const SPEC: Spec = Spec {
 
 /// Full attention, causal or bidirectional.
 pub struct Softmax {
-    heads: Heads,
+    attention: Attention,
     projections: Projections,
-    cache: Precision,
 }
 
 impl Softmax {
     /// Of its projections; remembers in f32.
     pub fn new(heads: Heads, projections: Projections) -> Self {
-        Self { heads, projections, cache: Precision::F32 }
+        Self { attention: Attention { heads, cache: Precision::F32 }, projections }
     }
 
     /// The same, remembering keys and values in `cache`: f32 or bf16. Documents that are read at once are not remembered, and stay in f32.
     pub fn with_cache(self, cache: Precision) -> Self {
-        Self { cache, ..self }
+        Self { attention: Attention { cache, ..self.attention }, ..self }
+    }
+}
+
+/// Softmax attention itself, between queries, keys and values that somebody else makes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attention {
+    pub heads: Heads,
+    /// How keys and values are remembered.
+    pub cache: Precision,
+}
+
+impl Attention {
+    /// An empty memory of so many rows.
+    pub fn memory(&self, rows: usize) -> Kv {
+        Kv((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width, self.cache)).collect())
+    }
+
+    /// Bytes of one row's memory.
+    pub fn bytes_at(&self, positions: usize) -> usize {
+        Keys::bytes_at(self.heads.count, self.heads.width, positions, self.cache)
+    }
+
+    /// Numbers of the rows of a batch, t each: three times (b, t, h w) -> (b, t, h w). The memory has t more afterwards.
+    pub fn causal(&self, [q, k, v]: [&[f32]; 3], memory: &mut Kv) -> Vec<f32> {
+        let d = self.heads.count * self.heads.width;
+        let t = q.len() / d / memory.0.len().max(1);
+        for (i, keys) in memory.0.iter_mut().enumerate() {
+            keys.append(&k[i * t * d..(i + 1) * t * d], &v[i * t * d..(i + 1) * t * d]);
+        }
+        let jobs: Vec<Job> = q
+            .chunks_exact((t * d).max(1))
+            .zip(&memory.0)
+            .map(|(q, keys)| Job { q, spans: vec![Span { keys, visible: Visible::Causal { first: keys.len() - t }, hidden: &[] }] })
+            .collect();
+        attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
+    }
+
+    /// Each document by itself: three times (Σ n, h w) -> (Σ n, h w).
+    pub fn read(&self, [q, k, v]: [&[f32]; 3], documents: &Documents) -> Vec<f32> {
+        let d = self.heads.count * self.heads.width;
+        let of = |r: std::ops::Range<usize>| {
+            let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
+            keys.append(&k[r.start * d..r.end * d], &v[r.start * d..r.end * d]);
+            keys
+        };
+        let keys: Vec<Keys> = documents.ranges().map(of).collect();
+        let jobs: Vec<Job> = documents
+            .ranges()
+            .zip(&keys)
+            .map(|(r, keys)| Job { q: &q[r.start * d..r.end * d], spans: vec![Span { keys, visible: Visible::All, hidden: &[] }] })
+            .collect();
+        attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
     }
 }
 
@@ -89,11 +141,11 @@ impl Mixer for Softmax {
     type Memory = Kv;
 
     fn memory(&self, rows: usize) -> Result<Kv> {
-        Ok(Kv((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width, self.cache)).collect()))
+        Ok(self.attention.memory(rows))
     }
 
     fn bytes_at(&self, positions: usize) -> usize {
-        Keys::bytes_at(self.heads.count, self.heads.width, positions, self.cache)
+        self.attention.bytes_at(positions)
     }
 
     fn weight_bytes(&self) -> usize {
@@ -105,25 +157,12 @@ impl Mixer for Softmax {
     }
 
     fn forward(&self, xs: &Tensor, memory: &mut Kv) -> Result<Tensor> {
-        let (b, t, d) = xs.dims3()?;
         let Projections { q, k, v, out } = &self.projections;
-        let [q, k, v] = Linear::all([q, k, v], xs)?; // (b, t, d)
-        slice(&k, |k| {
-            slice(&v, |v| {
-                for (i, keys) in memory.0.iter_mut().enumerate() {
-                    keys.append(&k[i * t * d..(i + 1) * t * d], &v[i * t * d..(i + 1) * t * d]);
-                }
-            })
-        })??;
-        let mixed = slice(&q, |q| {
-            let jobs: Vec<Job> = q
-                .chunks_exact(t * d)
-                .zip(&memory.0)
-                .map(|(q, keys)| Job { q, spans: vec![Span { keys, visible: Visible::Causal { first: keys.len() - t }, hidden: &[] }] })
-                .collect();
-            attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
+        let mixed = slice(xs, |x| {
+            let [q, k, v] = Dense::all([q, k, v], x); // (b t, h w)
+            out.apply(&self.attention.causal([&q, &k, &v], memory))
         })?;
-        out.forward(&tensor(mixed, (b, t, d))?)
+        tensor(mixed, xs.shape())
     }
 }
 
@@ -133,28 +172,12 @@ impl Reader for Softmax {
     }
 
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
-        let (n, d) = xs.dims2()?;
         let Projections { q, k, v, out } = &self.projections;
-        let [q, k, v] = Linear::all([q, k, v], xs)?; // (Σ n, d)
-        let keys = slice(&k, |k| {
-            slice(&v, |v| {
-                let of = |r: std::ops::Range<usize>| {
-                    let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
-                    keys.append(&k[r.start * d..r.end * d], &v[r.start * d..r.end * d]);
-                    keys
-                };
-                documents.ranges().map(of).collect::<Vec<Keys>>()
-            })
-        })??;
-        let mixed = slice(&q, |q| {
-            let jobs: Vec<Job> = documents
-                .ranges()
-                .zip(&keys)
-                .map(|(r, keys)| Job { q: &q[r.start * d..r.end * d], spans: vec![Span { keys, visible: Visible::All, hidden: &[] }] })
-                .collect();
-            attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
+        let mixed = slice(xs, |x| {
+            let [q, k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
+            out.apply(&self.attention.read([&q, &k, &v], documents))
         })?;
-        out.forward(&tensor(mixed, (n, d))?)
+        tensor(mixed, xs.shape())
     }
 }
 
@@ -170,7 +193,7 @@ mod tests {
     #[test]
     fn a_copy_into_the_room_of_another_is_a_copy() {
         let d = 24;
-        let one = |seed| Linear::from_packed(Arc::new(Packed::new(&noise(d * d, seed), (d, d), Layout::OutIn, None)));
+        let one = |seed| Linear::from_packed(Arc::new(Packed::new(&noise(d * d, seed), (d, d), Layout::OutIn, None))).into();
         let projections = Projections { q: one(1), k: one(3), v: one(5), out: one(7) };
         for cache in [Precision::F32, Precision::Bf16] {
             let mixer = Softmax::new(Heads::new(d, 3).unwrap(), projections.clone()).with_cache(cache);

@@ -19,6 +19,7 @@ const KNOWN: &[&str] = &[
     "global_attention_mask",
     "decoder_input_ids",
     "logits",
+    "logits_by_step",
     "encoder_last_hidden_state",
     "greedy",
     "greedy_step_logits",

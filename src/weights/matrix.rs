@@ -83,20 +83,13 @@ impl Weights {
         self.read_as(&full, shape, form, |view| Rows::pack(view, sizes, precision))
     }
 
-    /// Linear weights (outputs, inputs) from a tensor whose numbers `arrange` puts in that order. For small tensors of odd layouts. Fails as [`Weights::get`].
-    pub fn arranged(&self, name: &str, shape: &[usize], sizes: (usize, usize), arrange: impl FnOnce(&[f32]) -> Vec<f32>) -> Result<Packed> {
+    /// Linear weights (outputs, inputs) of numbers that a caller has put in that order, in the precision of this load. For small tensors of odd layouts.
+    pub fn made(&self, numbers: Vec<f32>, sizes: (usize, usize)) -> Packed {
         let precision = self.store.precision();
-        if self.is_blueprint() {
-            self.store.note(&self.name(name), shape);
-            let outline = Packed::outline(sizes, precision, None);
-            self.store.taken.fetch_add(outline.bytes(), Relaxed);
-            return Ok(outline);
-        }
-        let numbers = arrange(&self.numbers(name, shape)?);
         let view = View { numbers: &&numbers[..], first: 0, apart: sizes.1, layout: Layout::OutIn };
-        let (packed, _) = pack(&view, sizes, precision, None);
+        let packed = if self.is_blueprint() { Packed::outline(sizes, precision, None) } else { pack(&view, sizes, precision, None).0 };
         self.store.taken.fetch_add(packed.bytes(), Relaxed);
-        Ok(packed)
+        packed
     }
 
     fn is_blueprint(&self) -> bool {

@@ -1,0 +1,142 @@
+//! `attention` of config.json: which of trax's attentions stands in a stack.
+
+use crate::block::{Dense, Heads, Linear, Local, Projections, Stage};
+use crate::error::{Error, Result};
+use crate::mixer::{AnyMixer, Concat, Favor, MultConv, Output, Reader, Shape, Softmax};
+use crate::weights::Weights;
+use serde::Deserialize;
+
+/// An attention and its sizes; the names are trax's parameters.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Attention {
+    /// Which; none is "dense".
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub sparsity: Option<usize>,
+    pub length_kernel_size: Option<usize>,
+    pub kernel_size: Option<usize>,
+    pub share_qk: bool,
+    pub output_layer_type: Option<String>,
+    pub v_concat_type: Option<String>,
+    pub lowrank: Option<usize>,
+    pub numerical_stabilizer: Option<f64>,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Keys without effect on what is computed.
+const TRAINING: &[&str] = &["max_inference_length", "dropout", "force_no_dropout", "mode", "d_feature", "n_heads"];
+
+impl Attention {
+    fn name(&self) -> &str {
+        self.kind.as_deref().unwrap_or("dense")
+    }
+
+    /// What [`crate::model::Info::attention`] says of it.
+    pub fn told(&self) -> String {
+        match self.name() {
+            "dense" | "self" => "full".into(),
+            other => other.into(),
+        }
+    }
+
+    /// Fails at a key that nobody reads: it would change what is computed.
+    fn check(&self) -> Result<()> {
+        match self.rest.keys().find(|k| !TRAINING.contains(&k.as_str())) {
+            Some(key) => Err(Error::new(format!("config.json: `attention.{key}` is not known to \"{}\"", self.name()))
+                .hint("it may change what the model computes, so it is not ignored")),
+            None => Ok(()),
+        }
+    }
+
+    /// The causal attention of the tensors below `w`.
+    pub fn mixer(&self, w: &Weights, d_model: usize, heads: Heads) -> Result<Box<dyn AnyMixer>> {
+        self.check()?;
+        let cache = w.cache();
+        match self.name() {
+            "mult_conv" => Ok(Box::new(MultConv::load(w, heads, self.shape(heads)?)?)),
+            "favor" => {
+                let stabiliser = self.numerical_stabilizer.unwrap_or(1e-3) as f32;
+                Ok(Box::new(Favor::new(heads, self.projections(w, d_model, heads)?, stabiliser)))
+            }
+            _ => Ok(Box::new(Softmax::new(heads, self.projections(w, d_model, heads)?).with_cache(cache))),
+        }
+    }
+
+    /// The attention of an encoder.
+    pub fn reader(&self, w: &Weights, d_model: usize, heads: Heads) -> Result<Box<dyn Reader>> {
+        self.check()?;
+        match self.name() {
+            "mult_conv" | "favor" => Err(Error::new(format!("config.json: `encoder_attention` \"{}\" is causal", self.name()))
+                .hint("an encoder reads in both directions: \"dense\"")),
+            _ => Ok(Box::new(Softmax::new(heads, self.projections(w, d_model, heads)?))),
+        }
+    }
+
+    fn shape(&self, heads: Heads) -> Result<Shape> {
+        let odd = |key: &str, value: &str, known: &str| {
+            Err(Error::new(format!("config.json: `{key}` \"{value}\" is not known")).hint(format!("known are {known}")))
+        };
+        let concat = match self.v_concat_type.as_deref().unwrap_or("none") {
+            "none" => Concat::None,
+            "original" => Concat::Original,
+            "fixed" => Concat::Fixed,
+            other => return odd("v_concat_type", other, "none, original, fixed"),
+        };
+        let (mult, conv) = match self.output_layer_type.as_deref().unwrap_or("none") {
+            "none" => (false, false),
+            "mult" => (true, false),
+            "conv" => (false, true),
+            "multconv" => (true, true),
+            other => return odd("output_layer_type", other, "none, mult, conv, multconv"),
+        };
+        Ok(Shape {
+            modules: self.sparsity.unwrap_or(heads.count),
+            positions: self.length_kernel_size.unwrap_or(3),
+            share_qk: self.share_qk,
+            concat,
+            output: Output { mult, conv },
+        })
+    }
+
+    /// `q`, `k`, `v` and `o` below `w`, as this attention has them in place of dense layers.
+    fn projections(&self, w: &Weights, d_model: usize, heads: Heads) -> Result<Projections> {
+        let d = heads.count * heads.width;
+        let s = self.sparsity.unwrap_or(heads.count);
+        let one = |name: &str| -> Result<Dense> {
+            let w = w.pp(name);
+            match self.name() {
+                "dense" | "favor" => Ok(Linear::load_in_out(&w, (d, d))?.into()),
+                "mult" => Dense::factored(&w, s, (d, d)),
+                "lowrank" => Dense::low_rank(&w, self.lowrank.unwrap_or(64), (d, d)),
+                "conv" => Dense::local(Local::load(&w, s, (d, d), (self.kernel_size.unwrap_or(1), 1))?),
+                "modular" => Dense::modular(&w, s, self.kernel_size.unwrap_or(1), (d, d)),
+                "mult_modular" => Dense::mult_modular(&w, s, d),
+                other => Err(Error::new(format!("config.json: `attention` \"{other}\" is not implemented"))
+                    .hint("known are dense, mult_conv, mult, conv, lowrank, modular, mult_modular, favor")),
+            }
+        };
+        if self.name() == "self" {
+            return super::reformer_lm::by_heads(w, d_model, heads);
+        }
+        Ok(Projections { q: one("q")?, k: one("k")?, v: one("v")?, out: one("o")? })
+    }
+}
+
+/// The cross-attention of the tensors below `w`; `sparsity` is that of queries and of results, the latter none where nothing follows the heads.
+pub(super) fn cross(w: &Weights, heads: Heads, sparsity: Option<(usize, Option<usize>)>) -> Result<crate::block::Cross> {
+    let d = heads.count * heads.width;
+    let dense = |name: &str| -> Result<Dense> { Ok(Linear::load_in_out(&w.pp(name), (d, d))?.into()) };
+    // a kernel of three positions whatever the self-attention has (trax:trax/layers/attention.py `AttentionQKV`)
+    let sparse = |name: &str, s: usize| {
+        let w = w.pp(name);
+        Stage::sparse(&w, s, d, true, Some(3))
+    };
+    let (q, out) = match sparsity {
+        None => (Stage::Dense(dense("q")?), Stage::Dense(dense("o")?)),
+        Some((s, None)) => (sparse("q", s)?, Stage::Sparse(None, None)),
+        Some((s, Some(result))) => (sparse("q", s)?, sparse("o", result)?),
+    };
+    Ok(crate::block::Cross::of(heads, q, (dense("k")?, dense("v")?), out).with_cache(w.cache()))
+}

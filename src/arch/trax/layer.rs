@@ -1,0 +1,109 @@
+//! One layer of trax alone, as its goldens have them: `model_type` "trax_layer".
+
+use super::super::parse;
+use super::attention::Attention;
+use super::feed_forward;
+use crate::block::{Cells, Dense, Experts, FeedForward, Heads, Linear, Local, Sru};
+use crate::error::{Error, Result};
+use crate::kernel::{slice, tensor};
+use crate::memory::AnyMemory;
+use crate::mixer::AnyMixer;
+use crate::weights::Weights;
+use candle_core::Tensor;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A layer that reads (1, t, d) and may remember.
+pub enum Layer {
+    /// An attention.
+    Mixer(Box<dyn AnyMixer>),
+    /// Each row by itself.
+    Dense(Dense),
+    /// Each row by itself.
+    FeedForward(FeedForward),
+    /// Recurrent.
+    Sru(Sru),
+}
+
+#[derive(Deserialize)]
+struct Config {
+    layer: String,
+    d_model: usize,
+    args: Value,
+}
+
+impl Layer {
+    /// `model_type` of the configurations that [`Layer::load`] reads.
+    pub const MODEL_TYPE: &'static str = "trax_layer";
+
+    /// The layer that config.json names, of the tensors of `w`.
+    pub fn load(config: &Value, w: &Weights) -> Result<Self> {
+        let c: Config = parse(config)?;
+        let (d, args) = (c.d_model, &c.args);
+        let number = |key: &str, default: Option<usize>| {
+            let found = args[key].as_u64().map(|x| x as usize).or(default);
+            found.ok_or_else(|| Error::new(format!("config.json: `args.{key}` of {} is missing", c.layer)))
+        };
+        let attention = |kind: &str| -> Result<Self> {
+            let mut args = args.clone();
+            args["type"] = json!(kind);
+            let attention: Attention = parse(&args)?;
+            Ok(Self::Mixer(attention.mixer(w, d, Heads::new(d, number("n_heads", Some(1))?)?)?))
+        };
+        match c.layer.as_str() {
+            "CausalAttention" => attention("dense"),
+            "CausalFavor" => attention("favor"),
+            "MultiplicativeConvCausalAttention" => attention("mult_conv"),
+            "MultiplicativeCausalAttention" => attention("mult"),
+            "ConvCausalAttention" => attention("conv"),
+            "LowRankCausalAttention" => attention("lowrank"),
+            "ModularCausalAttention" => attention("modular"),
+            "MultiplicativeModularCausalAttention" => attention("mult_modular"),
+            "FactoredDense" => {
+                let sizes = (number("d_out", None)?, number("d_in", None)?);
+                Ok(Self::Dense(Dense::factored(w, number("n_modules", None)?, sizes)?))
+            }
+            "MultiplicativeModularSparseDense" => Ok(Self::Dense(Dense::mult_modular(w, number("sparsity", None)?, d)?)),
+            "LocallyConvDense" => {
+                let (s, u) = (number("n_modules", None)?, number("n_units", None)?);
+                let span = (number("kernel_size", Some(1))?, number("length_kernel_size", Some(1))?);
+                Ok(Self::Dense(Dense::local(Local::load(w, s, (s * u, d), span)?)?))
+            }
+            "SparseFF" => {
+                let block = (number("n_elements_in_block", Some(32))?, number("d_lowrank", Some(64))?);
+                let weighted = args["multiply_by_controller_output"] == json!(true);
+                let sparse = feed_forward::sparse(w, (d, number("d_ff", None)?), block, weighted)?;
+                Ok(Self::FeedForward(FeedForward::Sparse(sparse)))
+            }
+            "BlockSparseFF" | "SwitchSparseFF" => {
+                let experts = Experts::load(w, (d, number("d_ff", None)?), number("n_experts", Some(64))?, c.layer == "SwitchSparseFF")?;
+                Ok(Self::FeedForward(FeedForward::Experts(experts)))
+            }
+            "SRU" => Ok(Self::Sru(Sru::new(vec![Linear::load_in_out(w, (3 * d, d))?]))),
+            other => Err(Error::new(format!("config.json: layer `{other}` is not known"))
+                .hint("known are trax's causal attentions, FactoredDense, MultiplicativeModularSparseDense, LocallyConvDense, the sparse feed-forwards, SRU")),
+        }
+    }
+
+    /// A fresh memory.
+    pub fn memory(&self) -> Result<Box<dyn AnyMemory>> {
+        match self {
+            Self::Mixer(mixer) => mixer.memory(1),
+            Self::Sru(sru) => Ok(Box::new(sru.cells(1))),
+            Self::Dense(_) | Self::FeedForward(_) => Ok(Box::new(Sru::new(Vec::new()).cells(1))),
+        }
+    }
+
+    /// (1, t, d) -> (1, t, d'). Any cut into calls gives the same numbers.
+    pub fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor> {
+        match self {
+            Self::Mixer(mixer) => mixer.forward(xs, memory),
+            Self::Dense(dense) => dense.forward(xs),
+            Self::FeedForward(ff) => ff.forward(xs),
+            Self::Sru(sru) => {
+                let cells = memory.as_any_mut().downcast_mut::<Cells>().ok_or_else(|| Error::new("the memory belongs to another layer"))?;
+                tensor(slice(xs, |x| sru.apply(x.to_vec(), cells))?, xs.shape())
+            }
+        }
+    }
+}

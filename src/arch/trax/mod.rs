@@ -1,0 +1,195 @@
+//! What the models of trax have in common: the keys of their config.json, which are trax's words, and the names of their tensors.
+//!
+//! Reference: trax:trax/models/research/configurable_transformer.py. Shapes are trax's own: matrices (in, out), convolutions (F, k, in, out).
+
+mod attention;
+mod feed_forward;
+mod layer;
+pub(super) mod reformer_lm;
+pub(super) mod scaling_transformer;
+pub(super) mod terraformer;
+
+pub use layer::Layer;
+
+use crate::block::{Activation, Dense, LayerNorm, Linear, Positions};
+use crate::error::{Error, Result};
+use crate::kernel::linear::Layout;
+use crate::weights::{Form, Weights};
+use attention::Attention;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Added to the variance by every norm (trax:trax/layers/normalization.py).
+const EPS: f64 = 1e-6;
+
+/// The fields that their config.json share.
+#[derive(Debug, Deserialize)]
+struct Sizes {
+    vocab_size: usize,
+    d_model: usize,
+    d_ff: usize,
+    n_heads: usize,
+    max_len: usize,
+    n_layers: Option<usize>,
+    n_encoder_layers: Option<usize>,
+    n_decoder_layers: Option<usize>,
+    #[serde(default)]
+    attention: Attention,
+    #[serde(default)]
+    encoder_attention: Attention,
+    ff_activation: Option<Activation>,
+    #[serde(default)]
+    ff_sparsity: FfSparsity,
+    ff_sparsity_type: Option<String>,
+    #[serde(default)]
+    ff_use_sru: SruSizes,
+    loss_sparsity_type: Option<String>,
+    #[serde(default)]
+    loss_sparsity: usize,
+    #[serde(default)]
+    loss_d_lowrank: usize,
+    pos_type: Option<String>,
+    pos_axial_shape: Option<Vec<usize>>,
+    pos_d_axial_embs: Option<Vec<usize>>,
+    time_bin_length: Option<usize>,
+    #[serde(default = "yes")]
+    center_layernorm: bool,
+    decoder_start_token_id: Option<u32>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `ff_sparsity`: N, or N with the rank of the controller, or these two and what training alone needs; as a list, a number or words.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "Value")]
+struct FfSparsity {
+    n: usize,
+    rank: Option<usize>,
+}
+
+impl TryFrom<Value> for FfSparsity {
+    type Error = String;
+
+    fn try_from(value: Value) -> std::result::Result<Self, String> {
+        let list = match &value {
+            Value::Null => return Ok(Self::default()),
+            Value::Number(_) => vec![value.clone()],
+            Value::String(words) => words.split_whitespace().map(|w| w.parse::<f64>().map_or(Value::Null, Value::from)).collect(),
+            Value::Array(list) => list.clone(),
+            _ => Vec::new(),
+        };
+        let whole =
+            |v: &Value| v.as_u64().or_else(|| v.as_f64().filter(|x| x.fract() == 0.0 && *x >= 0.0).map(|x| x as u64)).map(|x| x as usize);
+        match &list[..] {
+            [n] => whole(n).map(|n| Self { n, rank: None }),
+            [n, rank] | [n, rank, _, _] => whole(n).zip(whole(rank)).map(|(n, rank)| Self { n, rank: Some(rank) }),
+            _ => None,
+        }
+        .ok_or_else(|| format!("`ff_sparsity: {value}` is neither N, nor [N, rank], nor [N, rank, temperature, probability]"))
+    }
+}
+
+/// `ff_use_sru`: how many layers of recurrent units, and of how many; units alone are 32.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "Value")]
+struct SruSizes {
+    layers: usize,
+    units: usize,
+}
+
+impl TryFrom<Value> for SruSizes {
+    type Error = String;
+
+    fn try_from(value: Value) -> std::result::Result<Self, String> {
+        let whole = |v: &Value| v.as_u64().map(|x| x as usize);
+        match &value {
+            Value::Null => Some(Self::default()),
+            Value::Array(pair) if pair.len() == 2 => whole(&pair[0]).zip(whole(&pair[1])).map(|(layers, units)| Self { layers, units }),
+            one => whole(one).map(|layers| Self { layers, units: 32 }),
+        }
+        .ok_or_else(|| format!("`ff_use_sru: {value}` is neither a number of layers nor [layers, units]"))
+    }
+}
+
+impl Sizes {
+    /// A key that a kind of model needs.
+    fn need(&self, key: &str, value: Option<usize>) -> Result<usize> {
+        value.ok_or_else(|| Error::new(format!("config.json: no `{key}`")).hint("say how many layers there are"))
+    }
+
+    fn norm(&self, w: &Weights) -> Result<LayerNorm> {
+        LayerNorm::load_scale(w, self.d_model, EPS, self.center_layernorm)
+    }
+
+    /// The norm at the end of a stack, which is always centred.
+    fn last_norm(&self, w: &Weights) -> Result<LayerNorm> {
+        LayerNorm::load_scale(w, self.d_model, EPS, true)
+    }
+
+    /// Positions of the tensors below a view, as `pos_type` says.
+    fn positions(&self, w: &Weights) -> Result<Positions> {
+        let d = self.d_model;
+        match self.pos_type.as_deref() {
+            None => Positions::learned(w, (self.max_len, d), 0),
+            Some("sin-cos") => Positions::waves(d),
+            Some("fixed-base") => Positions::digits(w, d),
+            Some("time-bin") => {
+                let bin = self.time_bin_length.ok_or_else(|| {
+                    Error::new("config.json: `pos_type` \"time-bin\" without `time_bin_length`").hint("say how many positions a bin has")
+                })?;
+                Positions::bins(bin, d)
+            }
+            Some("no") => Ok(Positions::none(d)),
+            Some("axial") => match (&self.pos_axial_shape, &self.pos_d_axial_embs) {
+                (Some(lengths), Some(widths)) if lengths.len() == widths.len() => {
+                    let axes: Vec<(usize, usize)> = lengths.iter().copied().zip(widths.iter().copied()).collect();
+                    Positions::axial(w, &axes, d)
+                }
+                _ => Err(Error::new("config.json: `pos_axial_shape` and `pos_d_axial_embs` must both be there, as long as each other")),
+            },
+            Some(other) => Err(Error::new(format!("config.json: `pos_type` \"{other}\" is not implemented"))
+                .hint("known are null (a learned table), sin-cos, fixed-base, time-bin, axial, no; the infinite ones depend on jax's random numbers")),
+        }
+    }
+
+    /// Hidden states -> logits, `d` features: `loss` below `w`.
+    fn loss(&self, w: &Weights, d: usize) -> Result<Dense> {
+        let (w, v, s) = (w.pp("loss"), self.vocab_size, self.loss_sparsity);
+        if s == 0 {
+            return Ok(Linear::load_in_out(&w, (v, d))?.into());
+        }
+        match self.loss_sparsity_type.as_deref() {
+            None | Some("mult") if !v.is_multiple_of(s) => {
+                Err(Error::new(format!("config.json: `vocab_size` {v} does not split into `loss_sparsity` {s}"))
+                    .hint("choose a sparsity that divides the vocabulary, or pad the vocabulary"))
+            }
+            None | Some("mult") => Dense::factored(&w, s, (v, d)),
+            Some("None") => Ok(Linear::load_in_out(&w, (v, d))?.into()),
+            Some("lowrank") => Dense::low_rank(&w, self.loss_d_lowrank, (v, d)),
+            Some("einsum") => {
+                let bias = w.get("b", &[v])?;
+                Ok(Linear::from_packed(Arc::new(w.packed("w", &Form::whole((v, d), Layout::OutIn), Some(bias))?)).into())
+            }
+            Some("local" | "local3") => {
+                let k = if self.loss_sparsity_type.as_deref() == Some("local") { 1 } else { 3 };
+                Dense::modular(&w, s, k, (v, d))
+            }
+            Some(other) => Err(Error::new(format!("config.json: `loss_sparsity_type` \"{other}\" is not known"))
+                .hint("known are mult, lowrank, einsum, local, local3")),
+        }
+    }
+}
+
+/// Keys that say how a model was trained or chunked, not what it computes.
+const TRAINING: &[&str] =
+    &["package", "dropout", "ff_dropout", "ff_chunk_size", "attention_chunk_size", "mode", "use_bfloat16", "loss_sparsity_prob"];
+
+/// The keys of `rest` that nobody reads.
+fn unread(rest: &Map<String, Value>) -> Vec<String> {
+    super::unread(rest).into_iter().filter(|k| !TRAINING.contains(&k.as_str())).collect()
+}

@@ -1,0 +1,218 @@
+//! Convolution over the length and over neighbouring modules of the features, with weights that all modules share.
+//!
+//! Reference: trax:trax/layers/research/sparsity.py `LocallyConvDense`, `_RememberPad`. With S modules of D_x features, k modules (odd) and F
+//! positions under the kernel:
+//!
+//! out(t, s · u + o) = bias(o) + Σ_a Σ_c Σ_i x(t − (F − 1) + a, s − (k − 1)/2 + c, i) · kernel(a, c, i, o)
+//!
+//! x is zero outside. Position a = F − 1 of the kernel is the present one, so it is causal.
+
+use super::Linear;
+use super::dense::module;
+use crate::error::{Error, Result};
+use crate::kernel::linear::{Layout, Packed, apply};
+use crate::memory::Memory;
+use crate::weights::{Form, Weights};
+
+/// The convolution; of a single module, trax makes a dense layer without length.
+#[derive(Debug)]
+pub enum Local {
+    /// Several modules.
+    Conv(Conv),
+    /// One module.
+    Full(Linear),
+}
+
+/// Its kernel.
+#[derive(Debug)]
+pub struct Conv {
+    modules: usize,
+    /// D_x, features of an input module.
+    width: usize,
+    /// (k, F).
+    span: (usize, usize),
+    /// (u, F · k · D_x) with bias.
+    kernel: Packed,
+}
+
+/// The last F − 1 rows that each row of a batch gave to a convolution, oldest first; zeros at the start.
+#[derive(Debug, Clone)]
+pub struct History(Vec<Vec<f32>>);
+
+impl History {
+    /// Of `rows` rows of a batch that keep nothing.
+    pub fn nothing(rows: usize) -> Self {
+        Self(vec![Vec::new(); rows])
+    }
+}
+
+impl Memory for History {
+    fn select(&mut self, rows: &[usize]) -> Result<()> {
+        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
+        Ok(())
+    }
+
+    fn join(&mut self, others: Vec<Self>) -> Result<()> {
+        self.0.extend(others.into_iter().flat_map(|o| o.0));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|h| size_of_val(&h[..])).sum()
+    }
+}
+
+impl Local {
+    /// `conv.kernel` (F, k, in/S, out/S) and `conv.bias` (out/S) below `w`, or `w` (in, out) and `b` for a single module. `span` is (k, F).
+    ///
+    /// Fails if S divides neither inputs nor outputs, or k is even.
+    pub fn load(w: &Weights, modules: usize, (outputs, inputs): (usize, usize), span: (usize, usize)) -> Result<Self> {
+        if modules == 1 {
+            return Ok(Self::Full(Linear::load_in_out(w, (outputs, inputs))?));
+        }
+        let (k, f) = span;
+        if k.is_multiple_of(2) || f == 0 {
+            return Err(Error::new(format!("config.json: a local convolution over {k} modules and {f} positions"))
+                .hint("the modules are an odd number, the positions one or more"));
+        }
+        let (u, width) =
+            (module("outputs of a local convolution", outputs, modules)?, module("inputs of a local convolution", inputs, modules)?);
+        let bias = w.get("conv.bias", &[u])?;
+        let form = Form::whole((u, f * k * width), Layout::InOut);
+        let kernel = w.packed_of("conv.kernel", &[f, k, width, u], &form, Some(bias))?;
+        Ok(Self::Conv(Conv { modules, width, span, kernel }))
+    }
+
+    /// Outputs and inputs.
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Conv(c) => (c.modules * c.kernel.outputs, c.modules * c.width),
+            Self::Full(l) => l.shape(),
+        }
+    }
+
+    /// Bytes of weights, all of which a step reads.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Conv(c) => c.kernel.bytes(),
+            Self::Full(l) => l.bytes(),
+        }
+    }
+
+    /// An empty history of so many rows.
+    pub fn history(&self, rows: usize) -> History {
+        History(vec![vec![0.0; self.history_bytes() / size_of::<f32>()]; rows])
+    }
+
+    /// Bytes of the history of one row.
+    pub fn history_bytes(&self) -> usize {
+        match self {
+            Self::Conv(c) => (c.span.1 - 1) * c.modules * c.width * size_of::<f32>(),
+            Self::Full(_) => 0,
+        }
+    }
+
+    /// Rows of numbers of the `history.rows` rows of a batch, t each: (b, t, in) -> (b, t, out). The history has read them afterwards.
+    pub fn apply(&self, x: &[f32], history: &mut History) -> Vec<f32> {
+        let [y] = Self::all([self], x, history);
+        y
+    }
+
+    /// Several that read the same, with the same spans: their windows are gathered once.
+    pub fn all<const N: usize>(all: [&Self; N], x: &[f32], history: &mut History) -> [Vec<f32>; N] {
+        let convs = all.map(|l| if let Self::Conv(c) = l { Some(c) } else { None });
+        let mut kernels = convs.iter().flatten();
+        let Some(first) = kernels.next() else {
+            return all.map(|l| if let Self::Full(l) = l { l.apply(x) } else { Vec::new() });
+        };
+        let windows = first.windows(x, history);
+        apply(convs.map(|c| &c.unwrap_or(first).kernel), &windows)
+    }
+}
+
+impl Conv {
+    /// For each position and module, what lies under the kernel: (b · t · S, F · k · D_x). The history moves on.
+    fn windows(&self, x: &[f32], history: &mut History) -> Vec<f32> {
+        let (d, (k, f)) = (self.modules * self.width, self.span);
+        let t = x.len() / d / history.0.len().max(1);
+        let mut out = Vec::with_capacity(x.len() * k * f);
+        for (x, past) in x.chunks_exact((t * d).max(1)).zip(&mut history.0) {
+            // row r of what the kernel sees: F − 1 rows of the past, then the present ones
+            let row = |r: usize| if r < f - 1 { &past[r * d..(r + 1) * d] } else { &x[(r + 1 - f) * d..(r + 2 - f) * d] };
+            for at in 0..t {
+                for s in 0..self.modules {
+                    for a in 0..f {
+                        let row = row(at + a);
+                        let (first, last) = (s as isize - (k / 2) as isize, s + k / 2);
+                        out.extend(std::iter::repeat_n(0.0, (-first).max(0) as usize * self.width));
+                        out.extend_from_slice(&row[first.max(0) as usize * self.width..(last + 1).min(self.modules) * self.width]);
+                        out.extend(std::iter::repeat_n(0.0, (last + 1).saturating_sub(self.modules) * self.width));
+                    }
+                }
+            }
+            past.extend_from_slice(x);
+            past.drain(..t * d);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::testing::noise;
+
+    fn conv(modules: usize, width: usize, u: usize, span: (usize, usize)) -> (Conv, Vec<f32>, Vec<f32>) {
+        let (kernel, bias) = (noise(span.0 * span.1 * width * u, 3), noise(u, 4));
+        let packed = Packed::new(&kernel, (u, span.0 * span.1 * width), Layout::InOut, Some(bias.clone()));
+        (Conv { modules, width, span, kernel: packed }, kernel, bias)
+    }
+
+    /// The sum of the module's head, number by number.
+    #[test]
+    fn is_its_definition_in_any_cut() {
+        for (modules, width, u, (k, f), t) in [(4, 3, 5, (3, 3), 7), (2, 5, 2, (5, 2), 4), (6, 2, 3, (1, 4), 5), (3, 4, 4, (3, 1), 3)] {
+            let (conv, kernel, bias) = conv(modules, width, u, (k, f));
+            let x = noise(t * modules * width, 9);
+            let at = |p: isize, s: isize, i: usize| match (p, s) {
+                (p, s) if p < 0 || s < 0 || s >= modules as isize => 0.0,
+                (p, s) => f64::from(x[(p as usize * modules + s as usize) * width + i]),
+            };
+            let mut want = Vec::new();
+            for p in 0..t as isize {
+                for s in 0..modules as isize {
+                    for o in 0..u {
+                        let mut sum = f64::from(bias[o]);
+                        for (a, c, i) in (0..f).flat_map(|a| (0..k).flat_map(move |c| (0..width).map(move |i| (a, c, i)))) {
+                            let weight = kernel[((a * k + c) * width + i) * u + o];
+                            sum += at(p + 1 - f as isize + a as isize, s - (k / 2) as isize + c as isize, i) * f64::from(weight);
+                        }
+                        want.push(sum);
+                    }
+                }
+            }
+            let local = Local::Conv(conv);
+            let whole = local.apply(&x, &mut local.history(1));
+            for (got, want) in whole.iter().zip(&want) {
+                assert!((f64::from(*got) - want).abs() < 1e-5, "{got} {want}");
+            }
+            assert_eq!(whole.len(), want.len());
+            for cut in [1, 2, 3] {
+                let mut history = local.history(1);
+                let parts: Vec<f32> = x.chunks(cut * modules * width).flat_map(|x| local.apply(x, &mut history)).collect();
+                assert_eq!(parts, whole);
+            }
+        }
+    }
+
+    /// With one module and one position under the kernel it is the same small matrix for every module.
+    #[test]
+    fn a_kernel_of_one_is_a_repeated_block() {
+        let (conv, kernel, bias) = conv(4, 3, 2, (1, 1));
+        let x = noise(5 * 12, 7);
+        let local = Local::Conv(conv);
+        let got = local.apply(&x, &mut local.history(1));
+        let block = Packed::new(&kernel, (2, 3), Layout::InOut, Some(bias));
+        assert_eq!(got, block.apply(&x));
+    }
+}
