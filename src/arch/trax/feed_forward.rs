@@ -24,10 +24,10 @@ impl Sizes {
         match self.ff_sparsity_type.as_deref().unwrap_or("1inN") {
             "1inN" => {
                 let rank = self.ff_sparsity.rank.unwrap_or(d_ff / n);
-                sparse(&w, (d, d_ff), (n, rank), false).map(FeedForward::Sparse)
+                sparse(&w, (d, d_ff), (n, rank), false).map(|ff| FeedForward::Sparse(Box::new(ff)))
             }
-            "Block" => Experts::load(&w, (d, d_ff), n, false).map(FeedForward::Experts),
-            "Switch" => Experts::load(&w, (d, d_ff), n, true).map(FeedForward::Experts),
+            "Block" => Experts::load(&w, (d, d_ff), n, false).map(|e| FeedForward::Experts(Box::new(e))),
+            "Switch" => Experts::load(&w, (d, d_ff), n, true).map(|e| FeedForward::Experts(Box::new(e))),
             other => {
                 Err(Error::new(format!("config.json: `ff_sparsity_type` \"{other}\" is not known")).hint("known are 1inN, Block, Switch"))
             }
