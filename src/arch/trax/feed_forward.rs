@@ -55,7 +55,8 @@ pub(super) fn sparse(w: &Weights, (d, d_ff): (usize, usize), (n, rank): (usize, 
         );
     }
     let blocks = d_ff / n;
-    let bias = w.get("mb", &[blocks, n])?;
+    let mut bias = w.get("mb", &[blocks, n])?;
+    bias.resize(d_ff, 0.0); // a blueprint has no numbers
     // made-up weights have the rows, as whoever wants them mapped
     let w1 = if w.has("w1") {
         w.rows("w1", &[d, blocks, n], &Form::whole((d_ff, d), Layout::InOut))?
