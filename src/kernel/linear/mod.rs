@@ -190,7 +190,7 @@ pub fn apply<const N: usize>(weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] 
 }
 
 /// The same on a path.
-fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] {
+pub(in crate::kernel) fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] {
     let first = weights[0];
     assert!(weights.iter().all(|w| (w.inputs, w.precision) == (first.inputs, first.precision)), "they read the same numbers");
     let n = x.len().checked_div(first.inputs).unwrap_or(0);
@@ -241,4 +241,4 @@ pub fn naive(x: &[f32], weight: &[f32], bias: Option<&[f32]>, (outputs, inputs):
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::kernel) mod tests;

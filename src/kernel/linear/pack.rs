@@ -69,6 +69,20 @@ impl View<'_> {
         }
     }
 
+    /// These outputs have been packed: lets their bytes go, where they lie in one run.
+    pub(in crate::kernel) fn packed(&self, outputs: Range<usize>, inputs: usize) {
+        if self.layout == Layout::OutIn && !outputs.is_empty() {
+            self.numbers.done(self.place(outputs.start, 0)..self.place(outputs.end - 1, 0) + inputs);
+        }
+    }
+
+    /// All outputs have been packed: lets their bytes go, where they do not lie in one run.
+    pub(in crate::kernel) fn all_packed(&self, inputs: usize) {
+        if self.layout == Layout::InOut {
+            self.numbers.done(self.place(0, 0)..self.place(0, inputs));
+        }
+    }
+
     /// Where input `i` of output `o` is stored.
     fn place(&self, o: usize, i: usize) -> usize {
         self.first
@@ -119,14 +133,10 @@ pub fn pack(view: &View, (outputs, k): (usize, usize), precision: Precision, bia
             {
                 *bad = Some(found);
             }
-            if view.layout == Layout::OutIn {
-                view.numbers.done(view.place(first, 0)..view.place(outputs.min(first + TASK * WIDTH), 0));
-            }
+            view.packed(first..outputs.min(first + TASK * WIDTH), k);
         });
     }
-    if view.layout == Layout::InOut {
-        view.numbers.done(view.place(0, 0)..view.place(0, k));
-    }
+    view.all_packed(k);
     let bad = bad.into_inner().unwrap_or_default();
     (Packed { outputs, inputs: k, precision, panels: out, scales, sums, bias }, bad)
 }

@@ -2,7 +2,7 @@ use super::product::Operand;
 use super::*;
 use crate::kernel::testing::noise;
 
-mod guarded;
+pub(in crate::kernel) mod guarded;
 mod paths;
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
