@@ -78,7 +78,7 @@ pub fn attend(jobs: &[Job], heads: usize, width: usize, scale: f32) -> Vec<f32> 
 }
 
 /// Multiplications below which threads cost more than they bring.
-const SERIAL: usize = 1 << 16;
+const SERIAL: usize = 1 << 13;
 
 /// [`attend`] on a path of this machine.
 fn attend_on(isa: Isa, jobs: &[Job], (heads, width): (usize, usize), scale: f32) -> Vec<f32> {

@@ -12,7 +12,7 @@ pub const BLOCK: usize = 32;
 /// A position's values take a multiple of this many numbers.
 pub(super) const LANES: usize = 16;
 /// Numbers below which threads cost more than they bring.
-const SERIAL: usize = 1 << 16;
+const SERIAL: usize = 1 << 9;
 
 /// A cache line of either precision: runs begin at one, so that no register is filled from two.
 #[derive(Debug, Clone, Copy)]

@@ -47,6 +47,8 @@ struct Part {
     out_stride: usize,
     /// Whether the sums so far lie in `out`.
     more: bool,
+    /// What a tall tile asks for while it multiplies its first line, and how many bytes on with each further line.
+    ahead: (*const u8, usize),
 }
 
 /// Whether this machine has what the kernels need.
@@ -132,7 +134,8 @@ impl Part {
     /// All of it.
     fn new(p: &Product) -> Self {
         let &Product { x, stride, panels, lines, out, out_stride, .. } = p;
-        Part { x, stride, lines: panels, apart: lines * LINE, take: lines, out, out_stride, more: false }
+        let ahead = (panels.wrapping_add(AHEAD * LINE), LINE);
+        Part { x, stride, lines: panels, apart: lines * LINE, take: lines, out, out_stride, more: false, ahead }
     }
 
     /// From panel `c` on.
@@ -140,6 +143,17 @@ impl Part {
     unsafe fn panel(self, c: usize) -> Self {
         // SAFETY: the caller has that many panels
         unsafe { Part { lines: self.lines.add(c * self.apart), out: self.out.add(c * WIDTH), ..self } }
+    }
+
+    /// What tile `t` of several asks for: the first, which finds the lines in memory, those just ahead of it; the others, which find them in the cache,
+    /// a share each of as many lines behind these, so that memory is never idle while they multiply.
+    #[inline(always)]
+    fn wanted(&self, t: usize, tiles: usize) -> (*const u8, usize) {
+        if t == 0 {
+            return (self.lines.wrapping_add(AHEAD * LINE), LINE);
+        }
+        let pace = LINE / (tiles - 1);
+        (self.lines.wrapping_add(self.take * (LINE + (t - 1) * pace)), pace)
     }
 
     /// From row `r` on.
@@ -206,11 +220,13 @@ unsafe fn widen<W: Weight>(lines: *const u8, take: usize, to: *mut f32) {
 /// for its sums.
 #[inline(always)]
 unsafe fn rows<W: Weight>(p: Part, n: usize) {
-    let mut r = 0;
+    let tiles = n.div_ceil(TALL);
+    let (mut r, mut t) = (0, 0);
     while r < n {
         // SAFETY: rows below `n`
         unsafe {
-            let part = p.row(r);
+            let part = Part { ahead: p.wanted(t, tiles), ..p.row(r) };
+            t += 1;
             r += match (n - r).div_ceil((n - r).div_ceil(TALL)) {
                 1 => tile::<W, 1, 1>(part),
                 2 => tile::<W, 2, 1>(part),
@@ -241,7 +257,7 @@ unsafe fn tile<W: Weight, const R: usize, const G: usize>(p: Part) -> usize {
                 let w = |g: usize, half: usize| W::load(p.lines.add(g * p.apart + i * LINE), half, j);
                 if G == 1 {
                     if R > 2 && j == 0 {
-                        _mm_prefetch::<_MM_HINT_T0>(p.lines.wrapping_add((i + AHEAD) * LINE).cast());
+                        _mm_prefetch::<_MM_HINT_T0>(p.ahead.0.wrapping_add(i * p.ahead.1).cast());
                     }
                     let w = [w(0, 0), w(0, 1)];
                     for (r, sums) in sums.iter_mut().enumerate() {

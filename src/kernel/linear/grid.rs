@@ -44,6 +44,10 @@ impl Grid {
     pub fn of_made(panels: usize, n: usize, (inputs, most): (usize, usize), threads: usize) -> Self {
         let parts = if n * panels * WIDTH * inputs < SERIAL { 1 } else { 2 * threads };
         let most = most.clamp(FULL, BLOCK);
+        // few rows of a few more panels than threads: each thread makes all of them and reads its own panels alone
+        if n <= most && (threads..4 * parts).contains(&panels) && panels * WIDTH >= 2 * n {
+            return Self { rows: n.max(1), panels: panels.div_ceil(threads) };
+        }
         let wanted = if panels >= 4 * parts { 1 } else { parts.min(n / (FULL + 2)).max(1) };
         let blocks = n.div_ceil(most).max(wanted);
         let group = match panels.div_ceil(parts.div_ceil(blocks)) {
