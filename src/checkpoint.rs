@@ -180,7 +180,7 @@ impl Checkpoint {
         let arch = arch::find(&config)?;
         let load = || -> Result<_> {
             let store = weights()?;
-            let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
+            let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: false };
             let store = Arc::new(store.held(held));
             let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
             Ok((store, held, loaded))
