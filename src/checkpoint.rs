@@ -110,6 +110,8 @@ pub struct Options {
     pub weights: Option<Precision>,
     /// How keys and values are held.
     pub cache: Precision,
+    /// Whether what a step reads row by row stays in its file ([`Held::mapped`]).
+    pub mapped: bool,
 }
 
 impl Checkpoint {
@@ -130,7 +132,7 @@ impl Checkpoint {
             return Ok(None);
         }
         let store = Store::open(dir)?;
-        let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
+        let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
         let store = Arc::new(store.held(held));
         let layer = arch::Layer::load(&config, &store.root())
             .map_err(|e| if e.message().starts_with("config.json") { e.within(dir) } else { e })?;
@@ -196,7 +198,7 @@ impl Checkpoint {
         let arch = arch::find(&config)?;
         let load = || -> Result<_> {
             let store = weights()?;
-            let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache };
+            let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
             let store = Arc::new(store.held(held));
             let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
             Ok((store, held, loaded))

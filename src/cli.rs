@@ -73,6 +73,9 @@ pub struct WeightArgs {
     /// Type of keys and values in memory
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub kv_dtype: KvDtype,
+    /// Leave in their file what a step reads row by row (token tables, units of sparse feed-forward layers): only touched pages come into memory
+    #[arg(long)]
+    pub mapped: bool,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,

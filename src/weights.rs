@@ -33,6 +33,11 @@ impl Bytes {
         }
     }
 
+    /// Whether they are a file's.
+    fn is_file(&self) -> bool {
+        matches!(self, Bytes::Mapped(_))
+    }
+
     /// Lets the pages of a range go, where they are a file's: what has been packed need not stay in memory beside the panels.
     /// Whoever reads the range again gets it from the file again.
     fn release(&self, range: Range<usize>) {
@@ -48,6 +53,12 @@ impl Bytes {
     }
 }
 
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.get()
+    }
+}
+
 /// What stands for weights where there are no files.
 #[derive(Clone, Copy)]
 enum MadeUp {
@@ -57,18 +68,20 @@ enum MadeUp {
     Blueprint,
 }
 
-/// The kinds of numbers that a model holds in memory.
+/// The kinds of numbers that a model holds in memory, and whether all of them are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Held {
     /// Matrices and token tables. Norms, biases and positions are f32 always.
     pub weights: Precision,
     /// Keys and values.
     pub cache: Precision,
+    /// Whether matrices that are read row by row stay in their file, see [`Weights::rows`].
+    pub mapped: bool,
 }
 
 /// All tensors of a checkpoint.
 pub struct Store {
-    files: Vec<(String, Bytes)>,
+    files: Vec<(String, Arc<Bytes>)>,
     tensors: BTreeMap<String, (usize, Entry)>,
     /// Instead of files: numbers made up.
     made_up: Option<MadeUp>,
@@ -77,6 +90,8 @@ pub struct Store {
     made: Mutex<BTreeMap<String, usize>>,
     /// Bytes of what the model took so far, as it holds them.
     taken: AtomicUsize,
+    /// Bytes of what it left in the files.
+    mapped: AtomicUsize,
 }
 
 impl Store {
@@ -114,7 +129,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Numbers made up from a seed for whatever is asked: matrices N(0, 1/√inputs), norms 1, biases 0.
+    /// Numbers made up from a seed for whatever is asked: matrices of variance 1 / inputs, norms 1, biases 0, multipliers (`gating`, `mult`) of variance 1/4.
     pub fn random(seed: u64) -> Self {
         Self::empty(Some(MadeUp::Random(seed)))
     }
@@ -134,6 +149,7 @@ impl Store {
             read: Mutex::default(),
             made: Mutex::default(),
             taken: AtomicUsize::default(),
+            mapped: AtomicUsize::default(),
         }
     }
 
@@ -165,7 +181,7 @@ impl Store {
                 return Err(Error::new(format!("{name}: tensor `{tensor}` stands in {other} too")));
             }
         }
-        self.files.push((name, bytes));
+        self.files.push((name, Arc::new(bytes)));
         Ok(())
     }
 
@@ -194,9 +210,14 @@ impl Store {
         self.tensors.values().map(|(_, e)| e.range.len()).sum()
     }
 
-    /// Bytes of the weights in memory, as the model holds them: panels with their factors, norms, biases, stored positions.
+    /// Bytes of the weights in memory, as the model holds them: panels with their factors, norms, biases, stored positions. Not what stays in a file.
     pub fn bytes_in_memory(&self) -> usize {
         self.taken.load(Relaxed)
+    }
+
+    /// Bytes of the weights that stay in their file and are read there, row by row ([`Held::mapped`]).
+    pub fn bytes_mapped(&self) -> usize {
+        self.mapped.load(Relaxed)
     }
 
     /// Fails if the checkpoint holds a tensor that nobody read and that `ignored` does not explain (it matches the end of a name).
@@ -295,7 +316,7 @@ impl Weights {
     }
 
     /// Where the tensor `full` lies. Fails if it is missing or has another shape.
-    fn find(&self, full: &str, shape: &[usize]) -> Result<(&str, &Bytes, &Entry)> {
+    fn find(&self, full: &str, shape: &[usize]) -> Result<(&str, &Arc<Bytes>, &Entry)> {
         let Some((file, entry)) = self.store.tensors.get(full) else {
             let files = self.store.files.iter().map(|f| f.0.as_str()).collect::<Vec<_>>().join(", ");
             let near = self.store.nearest(full).iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
@@ -317,11 +338,12 @@ impl Weights {
 
     /// The same for who makes something else of them: not counted as what the model holds.
     pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let inputs = shape.last().copied().unwrap_or(1);
         let full = self.name(name);
         if let Some(kind) = self.store.made_up {
             self.store.note(&full, shape);
             return Ok(match kind {
-                MadeUp::Random(seed) => random::numbers(seed, &full, shape),
+                MadeUp::Random(seed) => random::numbers(seed, &full, shape, inputs),
                 MadeUp::Blueprint if shape.len() < 2 => vec![0.0; shape.iter().product()],
                 MadeUp::Blueprint => Vec::new(),
             });
@@ -338,3 +360,6 @@ impl Weights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ fn models() -> impl Iterator<Item = (Case, Box<dyn Model>)> {
     REGISTRY.iter().flat_map(|arch| {
         HELD.map(|(weights, cache)| {
             let words = if weights == F32 { String::new() } else { format!(" {} {}", weights.name(), cache.name()) };
-            let case = Case { arch, held: Held { weights, cache }, model_type: format!("{}{words}", arch.model_type) };
+            let case = Case { arch, held: Held { weights, cache, mapped: false }, model_type: format!("{}{words}", arch.model_type) };
             let model = case.load(&Arc::new(Store::random(7).held(case.held)));
             (case, model)
         })
@@ -183,7 +183,7 @@ fn a_step_reads_what_the_shapes_say() {
         let gpt2 = 2 * (4 * linear(d, d) + linear(40, d) + linear(d, 40) + 2 * norm) + norm;
         let led = 2 * (6 * linear(d, d) + linear(36, d) + linear(d, 36) + 3 * norm) + norm; // the norm behind the embeddings
         for (name, layers) in [("gpt2", gpt2), ("led", led)] {
-            let of = |case: &Case| case.arch.model_type == name && case.held == Held { weights, cache };
+            let of = |case: &Case| case.arch.model_type == name && case.held == Held { weights, cache, mapped: false };
             let (_, model) = models().find(|(case, _)| of(case)).expect("it is in the registry");
             assert_eq!(model.step_bytes(), layers + table + d * size + 4 * d, "{name} {weights:?}");
         }

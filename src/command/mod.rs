@@ -72,5 +72,6 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         random_weights: weights.random_weights.then_some(seed),
         weights: weights.dtype.precision(),
         cache: weights.kv_dtype.precision(),
+        mapped: weights.mapped,
     }
 }

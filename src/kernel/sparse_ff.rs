@@ -177,19 +177,20 @@ impl Step<'_> {
             up.panels(self.kernel, self.low, rows.clone(), panels, (logits.as_mut_ptr(), width));
             logits.set_len(rows.len() * width);
         }
-        let mut chosen = Vec::with_capacity(blocks.len());
+        let (mut choices, mut chosen) = (Vec::with_capacity(blocks.len()), Vec::with_capacity(blocks.len()));
         let mut mids = vec![0.0; blocks.len()];
         let mut units = Vec::with_capacity(blocks.len());
-        for (r, logits) in rows.zip(logits.chunks_exact(width)).enumerate().map(|(at, (r, l))| ((at, r), l)) {
+        for (at, (r, logits)) in rows.zip(logits.chunks_exact(width)).enumerate() {
             let logits = &logits[before..][..blocks.len() * n];
-            let choices = blocks.clone().zip(logits.chunks_exact(n)).map(|(b, l)| (b, l, on(self.isa, Choose(l))));
+            choices.clear();
+            choices.extend(logits.chunks_exact(n).map(|logits| on(self.isa, Choose(logits))));
             chosen.clear();
-            chosen.extend(choices.clone().map(|(b, _, y)| b * n + y.unwrap_or(0)));
-            w1.dots_on(self.isa, &chosen, &self.x[r.1 * d..][..d], &mut mids);
+            chosen.extend(blocks.clone().zip(&choices).map(|(b, y)| b * n + y.unwrap_or(0)));
+            w1.dots_on(self.isa, &chosen, &self.x[r * d..][..d], &mut mids);
             units.clear();
-            for ((b, logits, y), mid) in choices.zip(&mids) {
+            for (((b, logits), y), mid) in blocks.clone().zip(logits.chunks_exact(n)).zip(&choices).zip(&mids) {
                 let place = y.unwrap_or(0) * all + b;
-                let mid = match y {
+                let mid = match *y {
                     // not `max`, which would make 0 of what is no number
                     Some(_) if *mid <= 0.0 => 0.0,
                     Some(y) if *weighted => mid / logits.iter().map(|l| (l - logits[y]).exp()).sum::<f32>(),
@@ -200,7 +201,7 @@ impl Step<'_> {
                     units.push((place, mid));
                 }
             }
-            each(r.0, &units);
+            each(at, &units);
         }
     }
 }

@@ -71,8 +71,18 @@ impl Weights {
 
     /// The outputs of the matrix `name` as rows that are read one by one, in the precision of this load; `shape` and `form` as in
     /// [`Weights::packed_of`]. Fails as [`Weights::get`].
+    ///
+    /// With [`Held::mapped`](super::Held::mapped) they stay in their file, if there is one, and it fails where they cannot: they must lie there row by row, in
+    /// the precision of this load. Then nobody has seen that they are finite: a number that is not comes out of the kernels as one that is not.
     pub fn rows(&self, name: &str, shape: &[usize], form: &Form) -> Result<Rows> {
         let (precision, full) = (self.store.precision(), self.name(name));
+        if self.store.held.mapped
+            && let Some(rows) = self.mapped(&full, shape, form)?
+        {
+            self.store.mapped.fetch_add(rows.bytes(), Relaxed);
+            self.store.mark(&full);
+            return Ok(rows);
+        }
         let sizes = (form.outputs, form.inputs);
         let outline = Rows::outline(sizes, precision);
         self.store.taken.fetch_add(outline.bytes(), Relaxed);
@@ -81,6 +91,35 @@ impl Weights {
             return Ok(outline);
         }
         self.read_as(&full, shape, form, |view| Rows::pack(view, sizes, precision))
+    }
+
+    /// The rows where they lie; none where there is no file. Fails if they cannot be read there.
+    fn mapped(&self, full: &str, shape: &[usize], form: &Form) -> Result<Option<Rows>> {
+        if self.store.made_up.is_some() {
+            return Ok(None);
+        }
+        let (path, bytes, entry) = self.find(full, shape)?;
+        if !bytes.is_file() {
+            return Ok(None);
+        }
+        let refused =
+            |why: String, hint: &str| Err(Error::new(format!("{path}: tensor `{full}` cannot stay in its file: {why}")).hint(hint));
+        let stored = match entry.dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::Bf16 => Precision::Bf16,
+            other => return refused(format!("it holds {}", other.name()), "only f32 and bf16 are read where they lie: convert the tensor"),
+        };
+        let held = self.store.precision();
+        if stored != held {
+            let (stored, held) = (stored.name(), held.name());
+            return refused(format!("it holds {stored}, the model would hold {held}"), &format!("use `--dtype {stored}`"));
+        }
+        if form.layout != Layout::OutIn {
+            let why = "its rows are not what is read one by one, its columns are".to_string();
+            return refused(why, "store it transposed, as `ff.w1_rows` is, or let it be packed");
+        }
+        let start = entry.range.start + form.of.0 * form.inputs * held.bytes();
+        Ok(Rows::mapped(bytes.clone(), start, (form.outputs, form.inputs), held))
     }
 
     /// Linear weights (outputs, inputs) of numbers that a caller has put in that order, in the precision of this load. For small tensors of odd layouts.
@@ -98,18 +137,20 @@ impl Weights {
 
     /// Hands a tensor's numbers, made up or where they lie, to `f`; fails if one is not finite, or too large for what `f` makes of it.
     fn read_as<T>(&self, full: &str, shape: &[usize], form: &Form, f: impl FnOnce(&View) -> (T, Option<NotFinite>)) -> Result<T> {
+        if let Some(MadeUp::Random(seed)) = self.store.made_up {
+            self.store.note(full, shape);
+            let numbers = &random::Stream::new(seed, full, shape, form.inputs);
+            // drawn in the order of the packed outputs
+            return Ok(f(&View { numbers, first: form.of.0 * form.inputs, apart: form.inputs, layout: Layout::OutIn }).0);
+        }
         let (apart, first) = match form.layout {
             Layout::OutIn => (form.inputs, form.of.0 * form.inputs),
             Layout::InOut => (form.of.1, form.of.0),
         };
-        let view = |numbers: &dyn Numbers| f(&View { numbers, first, apart, layout: form.layout });
-        if let Some(MadeUp::Random(seed)) = self.store.made_up {
-            self.store.note(full, shape);
-            return Ok(view(&random::Stream::new(seed, full, shape)).0);
-        }
         let (path, bytes, entry) = self.find(full, shape)?;
         let (one, read) = reader(entry.dtype).ok_or_else(|| not_a_weight(path, full, entry.dtype))?;
-        let (made, bad) = view(&Stored { bytes, start: entry.range.start, one, read });
+        let numbers = &Stored { bytes, start: entry.range.start, one, read };
+        let (made, bad) = f(&View { numbers, first, apart, layout: form.layout });
         self.store.mark(full);
         match bad {
             None => Ok(made),

@@ -1,5 +1,6 @@
 //! The arguments of `effattn bench`, and which of them exclude each other.
 
+use crate::checkpoint::Options;
 use crate::cli::{Device, Dtype, KvDtype, List};
 use crate::error::{Error, Result};
 use crate::suite::Strategy;
@@ -112,9 +113,19 @@ pub struct BenchWeightArgs {
     /// Type of keys and values in memory
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub kv_dtype: KvDtype,
+    /// Leave in their file what a step reads row by row (token tables, units of sparse feed-forward layers): only touched pages come into memory
+    #[arg(long)]
+    pub mapped: bool,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,
+}
+
+impl BenchWeightArgs {
+    /// How a model is loaded, but for the precision of its weights and whether they are made up.
+    pub fn options(&self) -> Options {
+        Options { cache: self.kv_dtype.precision(), mapped: self.mapped, ..Options::default() }
+    }
 }
 
 /// What is written.

@@ -24,19 +24,19 @@ pub struct Entry {
     pub random: Option<u64>,
     /// Its sizes, as `auto` would hold it.
     pub outline: Outline,
-    /// How keys and values are held.
-    cache: Precision,
+    /// How it is loaded, but for the precision of its weights.
+    options: Options,
     /// Its sizes in the other precisions that a table asks for.
     others: Vec<(Precision, Outline)>,
 }
 
 impl Entry {
     /// Of a model that nobody has loaded yet; without a name of its own it has that of its directory.
-    pub fn new(name: Option<&str>, origin: Origin, random: Option<u64>, cache: Precision) -> Result<Self> {
-        let options = Options { random_weights: random, weights: None, cache };
+    pub fn new(name: Option<&str>, origin: Origin, random: Option<u64>, options: Options) -> Result<Self> {
+        let options = Options { random_weights: random, weights: None, ..options };
         let outline = outline(&origin, &options)?;
         let name = name.map_or_else(|| outline.name.clone(), str::to_owned);
-        Ok(Self { name, origin, random, outline, cache, others: Vec::new() })
+        Ok(Self { name, origin, random, outline, options, others: Vec::new() })
     }
 
     /// The same, with its sizes in these precisions.
@@ -64,7 +64,7 @@ impl Entry {
     }
 
     fn options(&self, precision: Precision) -> Options {
-        Options { random_weights: self.random, weights: Some(precision), cache: self.cache }
+        Options { weights: Some(precision), ..self.options }
     }
 
     /// The name under which the command line finds it.

@@ -3,11 +3,11 @@
 use super::args::BenchArgs;
 use super::case::{Case, Test};
 use super::entry::{Entry, Origin};
+use crate::checkpoint::Options;
 use crate::checkpoint::{Outline, Shipped};
 use crate::cli::CommonArgs;
 use crate::command::threads;
 use crate::error::{Error, Result};
-use crate::kernel::precision::Precision;
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ impl Plan {
         let threads = threads.as_slice();
         let seed = args.running.seed;
         let mut plan = match &args.suite {
-            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), (seed, args.weights.kv_dtype.precision()))?,
+            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), (seed, args.weights.options()))?,
             None => Self::of_arguments(args, threads)?,
         };
         let (running, protocol) = (&args.running, &mut plan.protocol);
@@ -67,14 +67,14 @@ impl Plan {
 
     fn of_arguments(args: &BenchArgs, threads: &[usize]) -> Result<Self> {
         let (lists, seed) = (&args.cases, args.running.seed);
-        let (random, cache) = (args.weights.random_weights.then_some(seed), args.weights.kv_dtype.precision());
+        let (random, options) = (args.weights.random_weights.then_some(seed), args.weights.options());
         let mut models: Vec<Entry> = Vec::new();
         if args.model.is_empty() {
             let shipped = Shipped::all()
                 .into_iter()
                 .find(|s| s.weights)
                 .ok_or_else(|| Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"))?;
-            models.push(Entry::new(None, Origin::Shipped(shipped), random, cache)?);
+            models.push(Entry::new(None, Origin::Shipped(shipped), random, options)?);
         }
         for name in &args.model {
             let dir = PathBuf::from(name);
@@ -89,7 +89,7 @@ impl Plan {
             if models.iter().any(same) {
                 return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
             }
-            models.push(Entry::new(None, origin, random, cache)?);
+            models.push(Entry::new(None, origin, random, options)?);
         }
         distinct_names(&mut models);
         let list = |asked: &Option<crate::cli::List>, default: usize| asked.as_ref().map_or_else(|| vec![default], |l| l.0.clone());
@@ -123,7 +123,7 @@ impl Plan {
         Ok(Self { suite: None, models, cases, protocol, reported: Vec::new(), seed })
     }
 
-    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), (seed, cache): (u64, Precision)) -> Result<Self> {
+    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), (seed, options): (u64, Options)) -> Result<Self> {
         let mut models = Vec::new();
         for model in &suite.models {
             let origin = match &model.origin {
@@ -131,7 +131,7 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-            models.push(Entry::new(Some(&model.name), origin, model.random_weights, cache).map_err(at)?);
+            models.push(Entry::new(Some(&model.name), origin, model.random_weights, options).map_err(at)?);
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
