@@ -94,7 +94,11 @@ fn one(gin: &Gin, model: &Params, place: &Place, reference: &Reference, ignored:
         ("CausalFavor", false) => Attention::Favor { stabilizer: number(&params, "numerical_stabilizer", 0.001)? },
         ("Favor", true) => favor(&params)?,
         ("SelfAttention", _) => by_head(&params)?,
-        ("LSHSelfAttention", _) => Attention::Heads { share_qk: true, bias: params.truth("bias", false)?, more: hashing(&params)? },
+        ("LSHSelfAttention", _) => {
+            // with biases trax cannot run it
+            params.only("bias", &[Literal::Bool(false)])?;
+            Attention::Heads { share_qk: true, bias: false, more: hashing(&params)? }
+        }
         ("PureLSHSelfAttentionWrapper", _) => wrapped(gin, &params, ignored)?,
         (name, _) => return Err(unknown(model, place, name)),
     };

@@ -84,7 +84,7 @@ impl Leaves {
             return Ok(());
         }
         let module = self.divide(d, modules, path)?;
-        self.add(&format!("{path}.kernel"), [modules, kernel * module, module]);
+        self.add(&format!("{path}.kernel"), [modules, kernel, module, module]);
         self.add(&format!("{path}.bias"), [modules, module]);
         Ok(())
     }
