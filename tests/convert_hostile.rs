@@ -60,7 +60,7 @@ fn machines_that_are_misused() {
     refused(b"\x80\x06N.", "protocol 6");
     refused(b"\xff.", "no opcode 0xff");
     refused(b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.", "more than");
-    refused(b"B\xff\xff\xff\x00.", "ends in the middle");
+    refused(b"B\xff\xff\xef\x00.", "ends in the middle");
     refused(&[&vec![b'N'; 3_000_000][..], b"."].concat(), "more values than any checkpoint");
     refused(&[&vec![b'('; 3_000_000][..], b"."].concat(), "grows without end");
 }
@@ -72,7 +72,7 @@ fn nesting_ends_neither_the_stack_nor_the_memory() {
         values.leaves(values.root().expect("a value")).expect_err("it is nested").message().to_owned()
     };
     // tuples in tuples
-    assert!(root(&[b")".as_slice(), &vec![0x85; 1_000_000], b"."].concat()).contains("nested too deep"));
+    assert!(root(&[b")".as_slice(), &vec![0x85; 400_000], b"."].concat()).contains("nested too deep"));
     // ten times itself, ten times over
     let mut laughs = b")q\x00".to_vec();
     for i in 0..12u8 {

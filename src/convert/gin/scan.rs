@@ -226,6 +226,9 @@ impl<'t> Scanner<'t> {
         let quote = self.bump().unwrap_or('"');
         let mut out = String::new();
         loop {
+            if matches!(self.peek(), None | Some('\n')) {
+                return Err(self.error("a text without its closing quote"));
+            }
             match self.bump() {
                 Some(c) if c == quote => return Ok(out),
                 Some('\\') => match self.bump() {
@@ -237,8 +240,8 @@ impl<'t> Scanner<'t> {
                     Some(c) if !matches!(c, 'x' | 'u' | 'U' | 'N' | '0'..='7' | 'r' | 'a' | 'b' | 'f' | 'v') => out.extend(['\\', c]),
                     _ => return Err(self.error("an escape in a text that is not read here")),
                 },
-                None | Some('\n') => return Err(self.error("a text without its closing quote")),
                 Some(c) => out.push(c),
+                None => (),
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use rustc_hash::FxHashMap;
 
 /// Entries that the stack can have.
-const STACK: usize = 2_000_000;
+const STACK: usize = 500_000;
 
 /// The machine at work.
 pub struct Machine<'b, 'a> {

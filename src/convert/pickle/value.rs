@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// Values at most in one pickle; a checkpoint of a thousand layers with a long history has a tenth of it.
-const MOST: usize = 2_000_000;
+/// Values at most in one pickle; a checkpoint of a thousand layers with a long history has a fifth of it.
+const MOST: usize = 500_000;
 /// Tuples in tuples at most, where a value is walked through.
 const DEEPEST: usize = 100;
 /// Leaves at most.
