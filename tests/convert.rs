@@ -9,8 +9,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const CASES: [&str; 15] = [
-    "lm-conv", "lm-favor", "lm-lowrank", "lm-lsh", "lm-modular", "lm-mult", "lm-mult_modular", "lm-sparse", "pair", "pair-queries", "reformer-lm",
-    "terraformer-reversible", "terraformer-sparse", "transformer", "transformer-lm",
+    "lm-conv",
+    "lm-favor",
+    "lm-lowrank",
+    "lm-lsh",
+    "lm-modular",
+    "lm-mult",
+    "lm-mult_modular",
+    "lm-sparse",
+    "pair",
+    "pair-queries",
+    "reformer-lm",
+    "terraformer-reversible",
+    "terraformer-sparse",
+    "transformer",
+    "transformer-lm",
 ];
 
 fn fixture(name: &str) -> PathBuf {
@@ -44,7 +57,8 @@ fn effattn(dir: &Path, words: &[&str]) -> Output {
 /// Converts into `dir/out` and returns what came out.
 fn converted(name: &str, dir: &Path, more: &[&str]) -> (Tensors, Output) {
     let (checkpoint, config) = (pickle(name), fixture(name).join("config.gin"));
-    let words = ["convert", "--from", "trax", checkpoint.to_str().expect("UTF-8"), "--config", config.to_str().expect("UTF-8"), "-o", "out"];
+    let words =
+        ["convert", "--from", "trax", checkpoint.to_str().expect("UTF-8"), "--config", config.to_str().expect("UTF-8"), "-o", "out"];
     let got = effattn(dir, &[&words[..], more].concat());
     assert_eq!(got.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&got.stderr));
     (tensors(&std::fs::read(dir.join("out/model.safetensors")).expect("weights")), got)
@@ -62,7 +76,14 @@ fn all_cases_come_out_as_they_should() {
         let expected = expected(name);
         assert_eq!(got.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{name}");
         for (tensor, wanted) in &expected {
-            assert!(got[tensor] == *wanted, "{name}: `{tensor}` is {:?} {:?}, not {:?} {:?}, or has other bytes", got[tensor].0, got[tensor].1, wanted.0, wanted.1);
+            assert!(
+                got[tensor] == *wanted,
+                "{name}: `{tensor}` is {:?} {:?}, not {:?} {:?}, or has other bytes",
+                got[tensor].0,
+                got[tensor].1,
+                wanted.0,
+                wanted.1
+            );
         }
         assert_eq!(json(dir.path().join("out/config.json")), json(fixture(name).join("expected.json")), "{name}");
         let special = serde_json::json!({"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0});
@@ -71,7 +92,8 @@ fn all_cases_come_out_as_they_should() {
         let listed = std::fs::read_dir(dir.path().join("out")).expect("listed").count();
         assert_eq!(listed, 3, "{name}: something else is left in the directory");
     }
-    let there = std::fs::read_dir(fixture("")).expect("listed").filter(|e| e.as_ref().is_ok_and(|e| e.path().join("config.gin").exists())).count();
+    let there =
+        std::fs::read_dir(fixture("")).expect("listed").filter(|e| e.as_ref().is_ok_and(|e| e.path().join("config.gin").exists())).count();
     assert_eq!(there, CASES.len(), "a case is not tested");
 }
 
@@ -171,7 +193,10 @@ fn configurations_that_cannot_be_converted_say_where_and_why() {
     let at = format!("c.gin:{last}: ");
     let cases: &[(&str, &[&str])] = &[
         ("ConfigurableTransformerLM.d_modl = 8", &["has no parameter `d_modl`", "did you mean `d_model`?"]),
-        ("ConfigurableTransformrLM.d_model = 8", &["`ConfigurableTransformrLM` is no function", "did you mean `ConfigurableTransformerLM`?"]),
+        (
+            "ConfigurableTransformrLM.d_model = 8",
+            &["`ConfigurableTransformrLM` is no function", "did you mean `ConfigurableTransformerLM`?"],
+        ),
         ("MultiplicativeConvCausalAttention.lenght_kernel_size = 8", &["has no parameter", "did you mean `length_kernel_size`?"]),
         ("ConfigurableTransformerLM.quantum = 8", &["has no parameter `quantum`", "changes the model"]),
         ("ConfigurableTransformerLM.pos_type = 'infinite'", &["random numbers"]),
@@ -218,13 +243,25 @@ fn checkpoints_of_another_model_name_the_first_weight_that_is_wrong() {
     let checkpoint = pickle("lm-sparse");
     let told = &["leaf `0` has shape [6, 8], and `embed.weight` should come, with [7, 8]", "hint: "];
     fails(&checkpoint, &text.replace("vocab_size = 6", "vocab_size = 7").replace("loss_sparsity = 2", "loss_sparsity = 7"), 1, told);
-    fails(&checkpoint, &text.replace("ff_use_sru = (2, 4)", "ff_use_sru = (3, 4)"), 1, &["has shape [4, 8], and `decoder.0.sru.2.w` should come, with [4, 12]"]);
+    fails(
+        &checkpoint,
+        &text.replace("ff_use_sru = (2, 4)", "ff_use_sru = (3, 4)"),
+        1,
+        &["has shape [4, 8], and `decoder.0.sru.2.w` should come, with [4, 12]"],
+    );
     let fewer = text.replace("n_layers = 2", "n_layers = 1");
     fails(&checkpoint, &fewer, 1, &["has shape [4, 8], and `loss.gating` should come, with [2, 8]"]);
     let more = text.replace("loss_sparsity_prob = 0.5", "loss_sparsity_prob = None");
     fails(&checkpoint, &more, 1, &["it has 2 more weights than the", "with shape [8, 6]"]);
     let text = gin("transformer-lm");
-    fails(&pickle("transformer-lm"), &text.replace("TransformerLM", "ConfigurableTransformerLM").replace("= 6", "= 6\nConfigurableTransformerLM.loss_sparsity_prob = 0.5"), 1, &["it ends after 22 weights of 24", "a dense layer beside the sparse loss"]);
+    fails(
+        &pickle("transformer-lm"),
+        &text
+            .replace("TransformerLM", "ConfigurableTransformerLM")
+            .replace("= 6", "= 6\nConfigurableTransformerLM.loss_sparsity_prob = 0.5"),
+        1,
+        &["it ends after 22 weights of 24", "a dense layer beside the sparse loss"],
+    );
     // the weights' own file
     let dir = tempfile::tempdir().expect("a directory");
     let alone = dir.path().join("model.pkl.gz");
@@ -253,7 +290,11 @@ fn directories_are_complete_or_as_they_were() {
     assert_eq!(json(out.join("config.json")), json(fixture("lm-mult").join("expected.json")));
     for (target, told) in [("none/out", "there is no directory `none`"), ("out/config.json", "is a file")] {
         let got = effattn(dir.path(), &[&words[..], &[target]].concat());
-        assert!(got.status.code() == Some(1) && String::from_utf8_lossy(&got.stderr).contains(told), "{}", String::from_utf8_lossy(&got.stderr));
+        assert!(
+            got.status.code() == Some(1) && String::from_utf8_lossy(&got.stderr).contains(told),
+            "{}",
+            String::from_utf8_lossy(&got.stderr)
+        );
     }
     assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 1);
     #[cfg(unix)]
@@ -277,7 +318,11 @@ fn the_command_line_says_what_goes_together() {
         (&["--from", "torch", "--config", "c"], "invalid value 'torch'"),
     ] {
         let got = effattn(dir.path(), &[&["convert", "-o", "out"], words].concat());
-        assert!(got.status.code() == Some(2) && String::from_utf8_lossy(&got.stderr).contains(told), "{}", String::from_utf8_lossy(&got.stderr));
+        assert!(
+            got.status.code() == Some(2) && String::from_utf8_lossy(&got.stderr).contains(told),
+            "{}",
+            String::from_utf8_lossy(&got.stderr)
+        );
     }
 }
 
@@ -286,7 +331,8 @@ fn the_command_line_says_what_goes_together() {
 fn an_interruption_leaves_nothing_behind() {
     let dir = tempfile::tempdir().expect("a directory");
     let model = convert::model(&fixture("lm-mult").join("config.gin")).expect("a model");
-    let request = Request { checkpoint: &pickle("lm-mult"), target: &dir.path().join("out"), kind: Some(Kind::F32), rows: false, force: false };
+    let request =
+        Request { checkpoint: &pickle("lm-mult"), target: &dir.path().join("out"), kind: Some(Kind::F32), rows: false, force: false };
     let done = convert::convert(&model, &request, &mut |written, all| written < all / 2).expect("no error");
     assert_eq!((done, std::fs::read_dir(dir.path()).expect("listed").count()), (None, 0));
 }

@@ -126,7 +126,8 @@ fn damaged_pickles_and_configurations_never_panic() {
     let mut state = 1;
     for name in ["lm-sparse", "terraformer-reversible", "reformer-lm", "pair", "pair-queries"] {
         let whole = fixture(name);
-        let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/convert").join(name).join("config.gin")).expect("the fixture");
+        let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/convert").join(name).join("config.gin"))
+            .expect("the fixture");
         for _ in 0..600 {
             let mut bytes = whole.clone();
             for _ in 0..1 + next(&mut state) % 4 {
@@ -140,7 +141,9 @@ fn damaged_pickles_and_configurations_never_panic() {
             let mut bytes = text.clone();
             let at = next(&mut state) % bytes.len();
             bytes[at] = next(&mut state) as u8;
-            let _ = Gin::parse("c.gin", &String::from_utf8_lossy(&bytes)).and_then(|gin| effattn::convert::trax::read(&gin)).and_then(|model| model.leaves());
+            let _ = Gin::parse("c.gin", &String::from_utf8_lossy(&bytes))
+                .and_then(|gin| effattn::convert::trax::read(&gin))
+                .and_then(|model| model.leaves());
             assert!(begun.elapsed() < Duration::from_secs(1), "{name}: takes too long");
         }
     }

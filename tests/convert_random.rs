@@ -28,7 +28,8 @@ fn every_architecture_loads_it_with_the_numbers_of_random_weights() {
             let loaded = Checkpoint::open(&out, &Options::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let drawn = Checkpoint::open(&fixture(name), &Options { random_weights: Some(7), ..Options::default() }).expect("it loads");
             assert_eq!(loaded.store.parameters(), drawn.store.parameters(), "{name}");
-            let (stored, drawn, names) = (Arc::new(Store::open(&out).expect("it opens")), Arc::new(Store::random(7)), drawn.store.asked_for());
+            let (stored, drawn, names) =
+                (Arc::new(Store::open(&out).expect("it opens")), Arc::new(Store::random(7)), drawn.store.asked_for());
             assert!(names.len() > 10, "{name}");
             for (tensor, shape) in names {
                 let numbers = |store: &Arc<Store>| store.root().get(&tensor, &shape).expect("numbers");
