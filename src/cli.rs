@@ -1,6 +1,7 @@
 //! The command line: what every command takes, and which commands there are.
 
 use crate::command::bench::BenchArgs;
+use crate::command::convert::ConvertArgs;
 use crate::command::decode::DecodeArgs;
 use crate::command::inspect::CompareArgs;
 use crate::command::score::ScoreArgs;
@@ -41,6 +42,8 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Score texts: BLEU, ROUGE, chrF, TER, perplexity
     Score(Box<ScoreArgs>),
+    /// Make a checkpoint of trax's files, or one with made-up weights
+    Convert(ConvertArgs),
     /// Show what a checkpoint holds
     Inspect(InspectArgs),
     /// List what this build knows: architectures, attention variants, decode strategies, metrics, suites

@@ -18,6 +18,7 @@ mod random;
 
 pub use header::{Dtype, Entry};
 pub use matrix::Form;
+pub use random::Stream;
 
 /// Where the bytes of a checkpoint are.
 enum Bytes {
@@ -87,7 +88,7 @@ pub struct Store {
     made_up: Option<MadeUp>,
     held: Held,
     read: Mutex<BTreeSet<String>>,
-    made: Mutex<BTreeMap<String, usize>>,
+    made: Mutex<BTreeMap<String, Vec<usize>>>,
     /// Bytes of what the model took so far, as it holds them.
     taken: AtomicUsize,
     /// Bytes of what it left in the files.
@@ -201,7 +202,7 @@ impl Store {
 
     /// Numbers in all tensors (of a made-up checkpoint: in those asked for so far).
     pub fn parameters(&self) -> usize {
-        let made = self.made.lock().map_or(0, |m| m.values().sum());
+        let made = self.made.lock().map_or(0, |m| m.values().map(|shape| shape.iter().product::<usize>()).sum());
         self.tensors.values().map(|(_, e)| e.shape.iter().product::<usize>()).sum::<usize>() + made
     }
 
@@ -238,10 +239,15 @@ impl Store {
         }
     }
 
+    /// Names and shapes of the tensors of a made-up checkpoint that were asked for so far, by name.
+    pub fn asked_for(&self) -> Vec<(String, Vec<usize>)> {
+        self.made.lock().map_or_else(|_| Vec::new(), |m| m.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect())
+    }
+
     /// Counts a tensor that was made up.
     fn note(&self, name: &str, shape: &[usize]) {
         if let Ok(mut made) = self.made.lock() {
-            made.insert(name.to_string(), shape.iter().product());
+            made.insert(name.to_string(), shape.to_vec());
         }
     }
 

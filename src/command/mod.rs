@@ -2,6 +2,7 @@
 
 mod bar;
 pub mod bench;
+pub mod convert;
 pub mod decode;
 pub mod inspect;
 mod interrupt;
@@ -46,6 +47,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
     threads::limit(&cli.common, matches!(cli.command, Command::Bench(_)))?;
     match &cli.command {
         Command::Bench(args) => bench::run(args, &cli.common, out),
+        Command::Convert(args) => convert::run(args, &cli.common, out),
         Command::Decode(args) => decode::run(args, &cli.common, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::List(args) => list::run(args, out),
