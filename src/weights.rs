@@ -80,6 +80,17 @@ pub struct Held {
     pub mapped: bool,
 }
 
+/// A tensor that a model asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Inputs of an output: numbers are made up with a deviation of 1/√inputs.
+    pub inputs: usize,
+}
+
 /// All tensors of a checkpoint.
 pub struct Store {
     files: Vec<(String, Arc<Bytes>)>,
@@ -88,7 +99,7 @@ pub struct Store {
     made_up: Option<MadeUp>,
     held: Held,
     read: Mutex<BTreeSet<String>>,
-    made: Mutex<BTreeMap<String, Vec<usize>>>,
+    made: Mutex<BTreeMap<String, (Vec<usize>, usize)>>,
     /// Bytes of what the model took so far, as it holds them.
     taken: AtomicUsize,
     /// Bytes of what it left in the files.
@@ -202,7 +213,7 @@ impl Store {
 
     /// Numbers in all tensors (of a made-up checkpoint: in those asked for so far).
     pub fn parameters(&self) -> usize {
-        let made = self.made.lock().map_or(0, |m| m.values().map(|shape| shape.iter().product::<usize>()).sum());
+        let made = self.made.lock().map_or(0, |m| m.values().map(|(shape, _)| shape.iter().product::<usize>()).sum());
         self.tensors.values().map(|(_, e)| e.shape.iter().product::<usize>()).sum::<usize>() + made
     }
 
@@ -240,14 +251,16 @@ impl Store {
     }
 
     /// Names and shapes of the tensors of a made-up checkpoint that were asked for so far, by name.
-    pub fn asked_for(&self) -> Vec<(String, Vec<usize>)> {
-        self.made.lock().map_or_else(|_| Vec::new(), |m| m.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect())
+    pub fn asked_for(&self) -> Vec<Asked> {
+        let asked =
+            |(name, (shape, inputs)): (&String, &(Vec<usize>, usize))| Asked { name: name.clone(), shape: shape.clone(), inputs: *inputs };
+        self.made.lock().map_or_else(|_| Vec::new(), |m| m.iter().map(asked).collect())
     }
 
     /// Counts a tensor that was made up.
-    fn note(&self, name: &str, shape: &[usize]) {
+    fn note(&self, name: &str, shape: &[usize], inputs: usize) {
         if let Ok(mut made) = self.made.lock() {
-            made.insert(name.to_string(), shape.to_vec());
+            made.insert(name.to_string(), (shape.to_vec(), inputs));
         }
     }
 
@@ -347,7 +360,7 @@ impl Weights {
         let inputs = shape.last().copied().unwrap_or(1);
         let full = self.name(name);
         if let Some(kind) = self.store.made_up {
-            self.store.note(&full, shape);
+            self.store.note(&full, shape, inputs);
             return Ok(match kind {
                 MadeUp::Random(seed) => random::numbers(seed, &full, shape, inputs),
                 MadeUp::Blueprint if shape.len() < 2 => vec![0.0; shape.iter().product()],

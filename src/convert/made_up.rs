@@ -7,7 +7,7 @@ use super::{Done, Watch, rows_of};
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::kernel::linear::Numbers;
-use crate::weights::{Store, Stream};
+use crate::weights::{Asked, Store, Stream};
 use rayon::prelude::*;
 use serde_json::Value;
 use std::path::Path;
@@ -34,17 +34,20 @@ pub struct Request<'r> {
     pub force: bool,
 }
 
-/// Writes it; none where `watch` wanted no more. Tensors have the numbers that `--random-weights` gives the same seed.
+/// Writes it; none where `watch` wanted no more. Numbers are drawn as `--random-weights` draws them, in the order of the file: tensors that are stored as outputs by
+/// inputs have the same ones.
 pub fn convert(request: &Request, watch: &mut Watch) -> Result<Option<Done>> {
     let files = Files::read(request.config)?;
-    let plan = tensors(&files.config)?.into_iter().map(|p| if request.rows { rows_of(p).0 } else { p }).collect::<Vec<_>>();
+    let asked = tensors(&files.config)?;
+    let planned = |a: &Asked| Planned { name: a.name.clone(), shape: a.shape.clone() };
+    let plan = asked.iter().map(|a| if request.rows { rows_of(planned(a)).0 } else { planned(a) }).collect::<Vec<_>>();
     let parameters = plan.iter().map(Planned::numbers).sum::<u64>();
     let staging = Staging::create(request.target, request.force, parameters * request.kind.size() as u64 + (1 << 20))?;
     let mut writer = Writer::create(&staging.path().join("model.safetensors"), &plan, "pt")?;
     let mut done = 0;
-    for tensor in &plan {
+    for (tensor, asked) in plan.iter().zip(&asked) {
         writer.tensor(&tensor.name, request.kind, &tensor.shape)?;
-        let drawn = Stream::new(request.seed, &tensor.name, &tensor.shape);
+        let drawn = Stream::new(request.seed, &tensor.name, &tensor.shape, asked.inputs);
         if !fill(&mut writer, &drawn, tensor.numbers() as usize, request.kind, &mut |n| watch(done + n, parameters))? {
             return Ok(None);
         }
@@ -59,10 +62,10 @@ pub fn convert(request: &Request, watch: &mut Watch) -> Result<Option<Done>> {
 }
 
 /// The tensors that an architecture asks for.
-fn tensors(config: &Value) -> Result<Vec<Planned>> {
+fn tensors(config: &Value) -> Result<Vec<Asked>> {
     let store = Arc::new(Store::blueprint());
     (arch::find(config)?.load)(config, &store.root())?;
-    Ok(store.asked_for().into_iter().map(|(name, shape)| Planned { name, shape }).collect())
+    Ok(store.asked_for())
 }
 
 /// Draws `n` numbers and writes them; false where `watch` wanted no more. While one buffer is written the next is drawn.

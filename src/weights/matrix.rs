@@ -63,7 +63,7 @@ impl Weights {
         // a bias is a tensor of its own and counted as such
         self.store.taken.fetch_add(Packed::outline(sizes, precision, None).bytes(), Relaxed);
         if self.is_blueprint() {
-            self.store.note(&full, shape);
+            self.store.note(&full, shape, form.inputs);
             return Ok(Packed::outline(sizes, precision, bias));
         }
         self.read_as(&full, shape, form, |view| pack(view, sizes, precision, bias))
@@ -87,7 +87,7 @@ impl Weights {
         let outline = Rows::outline(sizes, precision);
         self.store.taken.fetch_add(outline.bytes(), Relaxed);
         if self.is_blueprint() {
-            self.store.note(&full, shape);
+            self.store.note(&full, shape, form.inputs);
             return Ok(outline);
         }
         self.read_as(&full, shape, form, |view| Rows::pack(view, sizes, precision))
@@ -138,7 +138,7 @@ impl Weights {
     /// Hands a tensor's numbers, made up or where they lie, to `f`; fails if one is not finite, or too large for what `f` makes of it.
     fn read_as<T>(&self, full: &str, shape: &[usize], form: &Form, f: impl FnOnce(&View) -> (T, Option<NotFinite>)) -> Result<T> {
         if let Some(MadeUp::Random(seed)) = self.store.made_up {
-            self.store.note(full, shape);
+            self.store.note(full, shape, form.inputs);
             let numbers = &random::Stream::new(seed, full, shape, form.inputs);
             // drawn in the order of the packed outputs
             return Ok(f(&View { numbers, first: form.of.0 * form.inputs, apart: form.inputs, layout: Layout::OutIn }).0);
