@@ -11,7 +11,7 @@ const PROGRAM: usize = 48 << 20;
 /// Bytes that a case will need at its peak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// Weights in memory: every number in the model's precision.
+    /// Weights in memory, all of them, as the model holds them.
     pub weights: usize,
     /// State, activations and logits of all its rows.
     pub work: usize,
@@ -34,7 +34,7 @@ impl Forecast {
         let beginning = forced.saturating_mul(case.batch).saturating_mul(vocabulary * size_of::<f32>());
         let encoding = case.batch.saturating_mul(model.encode_bytes(source));
         Self {
-            weights: outline.parameters.saturating_mul(outline.held.weights.bytes()),
+            weights: outline.bytes,
             work: encoding.max(decoding.saturating_add(beginning)),
         }
     }

@@ -95,7 +95,7 @@ impl Worker<'_> {
     /// `read` is called when something has been read, outside of what is timed.
     fn probed(&self, case: &Case, probe: Probe, read: &mut dyn FnMut(Read)) -> Result<Option<Sample>> {
         let info = self.model.info();
-        let rows: Vec<Vec<u32>> = (0..case.batch).map(|row| self.ids(case.test.source(), 2 * row as u64)).collect();
+        let rows: Vec<Vec<u32>> = (0..case.batch).map(|row| self.document(case.test.source(), 2 * row as u64)).collect();
         let settings = settings(case);
         let seeds: Vec<u64> = (0..case.batch as u64).map(|row| self.seed.wrapping_add(row)).collect();
         let source = Source { probe, ..Source::new(rows.clone()) };
@@ -141,6 +141,13 @@ impl Worker<'_> {
             self.model.score(&chunk, state)?;
         }
         Ok(())
+    }
+
+    /// What a row reads first: seeded token ids, the first of them what the model reads before any prompt, if it has such a token.
+    fn document(&self, n: usize, stream: u64) -> Vec<u32> {
+        let mut ids = self.ids(n, stream);
+        ids.first_mut().zip(self.model.info().prompt_start).into_iter().for_each(|(first, start)| *first = start);
+        ids
     }
 
     /// Seeded token ids; a longer document begins with a shorter one.
