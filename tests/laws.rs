@@ -209,8 +209,9 @@ fn reserving_room_changes_nothing_and_the_shared_document_counts_once() {
 fn ids_and_positions_out_of_range_are_errors() {
     for (arch, model) in models() {
         let message = |result: effattn::Result<State>| result.err().map(|e| e.message().to_string()).unwrap_or_default();
-        let wrong = message(model.encode(&Source::new(vec![vec![3, 61]])).map(|r| r.0));
-        assert!(wrong.contains("token id 61") && wrong.contains("61 tokens"), "{}: {wrong}", arch.model_type);
+        let v = model.info().vocab_size;
+        let wrong = message(model.encode(&Source::new(vec![vec![3, v as u32]])).map(|r| r.0));
+        assert!(wrong.contains(&format!("token id {v}")) && wrong.contains(&format!("{v} tokens")), "{}: {wrong}", arch.model_type);
         let most = model.info().max_source.expect("these models have a limit");
         let long = message(model.encode(&Source::new(vec![ids(most + 2, 1)])).map(|r| r.0));
         assert!(long.contains(&format!("position {most}")), "{}: {long}", arch.model_type);

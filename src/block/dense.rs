@@ -85,7 +85,8 @@ impl Dense {
             w.made(rows.collect(), (u, k * dx))
         });
         let matrices = matrices.collect();
-        let bias = w.get("b", &[modules, u])?;
+        let mut bias = w.get("b", &[modules, u])?;
+        bias.resize(outputs, 0.0); // a blueprint has no numbers
         Ok(Self::Modular(Arc::new(Modular { matrices, bias, reach: k / 2 })))
     }
 

@@ -9,7 +9,6 @@ use super::Linear;
 use crate::error::{Error, Result};
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::rows::Rows;
-use crate::kernel::sparse_ff::first_greatest;
 use crate::weights::{Form, Weights};
 use std::sync::Arc;
 
@@ -60,7 +59,7 @@ impl Experts {
         let logits = self.controller.apply(x); // (n, experts)
         let rows = x.chunks_exact(self.down.width).zip(logits.chunks_exact(self.up.len()));
         rows.flat_map(|(x, logits)| {
-            let e = first_greatest(logits);
+            let Some(e) = first_greatest(logits) else { return vec![f32::NAN; x.len()] };
             let p = if self.switch { 1.0 / logits.iter().map(|l| (l - logits[e]).exp()).sum::<f32>() } else { 1.0 };
             let mut sum = self.bias.clone();
             for (i, unit) in self.up[e].apply(x).into_iter().enumerate() {
@@ -73,4 +72,10 @@ impl Experts {
         })
         .collect()
     }
+}
+
+/// The place of the greatest number, the first if there are several; none if one is not a number.
+fn first_greatest(x: &[f32]) -> Option<usize> {
+    let greatest = x.iter().enumerate().fold(0, |best, (i, v)| if *v > x[best] { i } else { best });
+    x.iter().all(|v| !v.is_nan()).then_some(greatest)
 }

@@ -19,9 +19,9 @@ pub enum FeedForward {
         activation: Activation,
     },
     /// One unit of each block of units (trax:trax/layers/research/sparsity.py `SparseFF`).
-    Sparse(SparseFf),
+    Sparse(Box<SparseFf>),
     /// One of several experts (the same file, `BlockSparseFF` and `SwitchSparseFF`).
-    Experts(super::Experts),
+    Experts(Box<super::Experts>),
 }
 
 impl FeedForward {

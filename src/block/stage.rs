@@ -14,14 +14,14 @@ pub enum Stage {
     /// Of one row at a time.
     Dense(Dense),
     /// The multiplicative layer, then the convolution; without both the identity.
-    Sparse(Option<Factored>, Option<Local>),
+    Sparse(Option<Box<Factored>>, Option<Box<Local>>),
 }
 
 impl Stage {
     /// The sparse form below `w`: `mult.{gating,proj,bias}` if `mult`, `conv.{kernel,bias}` over 3 modules and so many positions if there are some.
     pub fn sparse(w: &Weights, modules: usize, d: usize, mult: bool, positions: Option<usize>) -> Result<Self> {
-        let mult = mult.then(|| super::dense::factored(&w.pp("mult"), modules, (d, d))).transpose()?;
-        let conv = positions.map(|f| Local::load(w, modules, (d, d), (3, f))).transpose()?;
+        let mult = mult.then(|| super::dense::factored(&w.pp("mult"), modules, (d, d)).map(Box::new)).transpose()?;
+        let conv = positions.map(|f| Local::load(w, modules, (d, d), (3, f)).map(Box::new)).transpose()?;
         Ok(Self::Sparse(mult, conv))
     }
 
@@ -29,7 +29,7 @@ impl Stage {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Dense(dense) => dense.bytes(),
-            Self::Sparse(mult, conv) => mult.as_ref().map_or(0, Factored::bytes) + conv.as_ref().map_or(0, Local::bytes),
+            Self::Sparse(mult, conv) => mult.as_ref().map_or(0, |m| m.bytes()) + conv.as_ref().map_or(0, |c| c.bytes()),
         }
     }
 

@@ -102,6 +102,12 @@ pub trait Lanes: Copy {
     /// `p` points to at least `N` of them.
     unsafe fn load_bf16(p: *const u16) -> Self;
 
+    /// Reads `N` signed bytes as floats.
+    ///
+    /// # Safety
+    /// `p` points to at least `N` of them.
+    unsafe fn load_i8(p: *const i8) -> Self;
+
     /// Writes `N` floats, unaligned.
     ///
     /// # Safety
@@ -191,6 +197,11 @@ impl Lanes for Plain {
         Plain(halves.map(|h| f32::from_bits(u32::from(h) << 16)))
     }
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self {
+        // SAFETY: the caller gives N bytes
+        Plain(unsafe { p.cast::<[i8; 8]>().read() }.map(f32::from))
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
         // SAFETY: the caller gives room for N floats
         unsafe { p.cast::<[f32; 8]>().write_unaligned(self.0) }
@@ -244,6 +255,18 @@ impl Lanes for Plain {
         let high: [f32; 8] = std::array::from_fn(|i| exact[i] as f32);
         (Plain(high), Plain(std::array::from_fn(|i| (exact[i] - f64::from(high[i])) as f32)))
     }
+}
+
+/// Asks for the cache line at `p`, which may be anywhere: a wish, and none where the machine's language has no word for it.
+#[inline(always)]
+pub fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction, which reads nothing that a program could see
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }
 
 #[cfg(target_arch = "x86_64")]

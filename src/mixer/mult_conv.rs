@@ -17,7 +17,7 @@
 use super::softmax::{Attention, Kv};
 use super::{Growth, Mixer, Spec};
 use crate::block::{Heads, History, Local, Stage, factored};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::factored::Factored;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
@@ -37,7 +37,7 @@ pub(super) const SPEC: Spec = Spec {
 pub enum Concat {
     /// M.
     None,
-    /// M, then x: the first half of the modules sees M, the other x.
+    /// M, then x, cut anew: the first half of the modules sees M, the other x (with an odd number of them one sees both).
     Original,
     /// In each module M's features, then x's.
     Fixed,
@@ -121,13 +121,9 @@ impl Memory for Rings {
 impl MultConv {
     /// `mult.{gating,proj,bias}`, `{q,k,v}.conv.{kernel,bias}`, and `out.mult.…`, `out.conv.…` below `w`, where the shape asks for them.
     ///
-    /// Fails if the modules do not divide the features, or with "original" if they are odd in number.
+    /// Fails if the modules do not divide the features.
     pub fn load(w: &Weights, heads: Heads, shape: Shape) -> Result<Self> {
         let (d, s, f) = (heads.count * heads.width, shape.modules, shape.positions);
-        if shape.concat == Concat::Original && s > 1 && !s.is_multiple_of(2) {
-            return Err(Error::new(format!("config.json: `v_concat_type` \"original\" splits {s} modules in halves"))
-                .hint("choose an even `sparsity`"));
-        }
         let wide = if shape.concat == Concat::None { d } else { 2 * d };
         let conv = |name: &str, inputs: usize, k: usize| Local::load(&w.pp(name), s, (d, inputs), (k, f));
         Ok(Self {

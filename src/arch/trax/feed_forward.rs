@@ -24,10 +24,10 @@ impl Sizes {
         match self.ff_sparsity_type.as_deref().unwrap_or("1inN") {
             "1inN" => {
                 let rank = self.ff_sparsity.rank.unwrap_or(d_ff / n);
-                sparse(&w, (d, d_ff), (n, rank), false).map(FeedForward::Sparse)
+                sparse(&w, (d, d_ff), (n, rank), false).map(|ff| FeedForward::Sparse(Box::new(ff)))
             }
-            "Block" => Experts::load(&w, (d, d_ff), n, false).map(FeedForward::Experts),
-            "Switch" => Experts::load(&w, (d, d_ff), n, true).map(FeedForward::Experts),
+            "Block" => Experts::load(&w, (d, d_ff), n, false).map(|e| FeedForward::Experts(Box::new(e))),
+            "Switch" => Experts::load(&w, (d, d_ff), n, true).map(|e| FeedForward::Experts(Box::new(e))),
             other => {
                 Err(Error::new(format!("config.json: `ff_sparsity_type` \"{other}\" is not known")).hint("known are 1inN, Block, Switch"))
             }
@@ -55,7 +55,8 @@ pub(super) fn sparse(w: &Weights, (d, d_ff): (usize, usize), (n, rank): (usize, 
         );
     }
     let blocks = d_ff / n;
-    let bias = w.get("mb", &[blocks, n])?;
+    let mut bias = w.get("mb", &[blocks, n])?;
+    bias.resize(d_ff, 0.0); // a blueprint has no numbers
     // made-up weights have the rows, as whoever wants them mapped
     let w1 = if w.has("w1") {
         w.rows("w1", &[d, blocks, n], &Form::whole((d_ff, d), Layout::InOut))?

@@ -1,12 +1,13 @@
 //! One layer of trax alone, as its goldens have them: `model_type` "trax_layer".
 
 use super::super::parse;
+use super::EPS;
 use super::attention::Attention;
 use super::feed_forward;
-use crate::block::{Cells, Dense, Experts, FeedForward, Heads, Linear, Local, Sru};
+use crate::block::{Cells, Dense, Experts, FeedForward, Heads, History, LayerNorm, Linear, Local, Positions, Sru};
 use crate::error::{Error, Result};
 use crate::kernel::{slice, tensor};
-use crate::memory::AnyMemory;
+use crate::memory::{AnyMemory, Memory};
 use crate::mixer::AnyMixer;
 use crate::weights::Weights;
 use candle_core::Tensor;
@@ -20,9 +21,33 @@ pub enum Layer {
     /// Each row by itself.
     Dense(Dense),
     /// Each row by itself.
-    FeedForward(FeedForward),
+    FeedForward(Box<FeedForward>),
     /// Recurrent.
     Sru(Sru),
+    /// A convolution over positions.
+    Local(Local),
+    /// Each row by itself.
+    Norm(LayerNorm),
+    /// What is added at each position.
+    Positions(Positions),
+}
+
+/// How many positions a layer has read.
+#[derive(Clone)]
+struct Seen(usize);
+
+impl Memory for Seen {
+    fn select(&mut self, _rows: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
+    fn join(&mut self, _others: Vec<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<usize>()
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,21 +92,33 @@ impl Layer {
             "LocallyConvDense" => {
                 let (s, u) = (number("n_modules", None)?, number("n_units", None)?);
                 let span = (number("kernel_size", Some(1))?, number("length_kernel_size", Some(1))?);
-                Ok(Self::Dense(Dense::local(Local::load(w, s, (s * u, d), span)?)?))
+                Ok(Self::Local(Local::load(w, s, (s * u, d), span)?))
             }
+            "LocallyConnectedDense" => {
+                let (s, u) = (number("n_modules", None)?, number("n_units", None)?);
+                Ok(Self::Dense(Dense::modular(w, s, number("kernel_size", Some(1))?, (s * u, d))?))
+            }
+            "LayerNorm" => {
+                let centred = args["center"] != json!(false);
+                Ok(Self::Norm(LayerNorm::load_scale(w, d, args["epsilon"].as_f64().unwrap_or(EPS), centred)?))
+            }
+            "PositionalEncoding" => Ok(Self::Positions(Positions::learned(w, (number("max_len", Some(2048))?, d), 0)?)),
+            "SinCosPositionalEncoding" => Ok(Self::Positions(Positions::waves(d)?)),
+            "FixedBasePositionalEncoding" => Ok(Self::Positions(Positions::digits(w, d)?)),
+            "TimeBinPositionalEncoding" => Ok(Self::Positions(Positions::bins(number("time_bin_length", None)?, d)?)),
             "SparseFF" => {
                 let block = (number("n_elements_in_block", Some(32))?, number("d_lowrank", Some(64))?);
                 let weighted = args["multiply_by_controller_output"] == json!(true);
                 let sparse = feed_forward::sparse(w, (d, number("d_ff", None)?), block, weighted)?;
-                Ok(Self::FeedForward(FeedForward::Sparse(sparse)))
+                Ok(Self::FeedForward(Box::new(FeedForward::Sparse(Box::new(sparse)))))
             }
             "BlockSparseFF" | "SwitchSparseFF" => {
                 let experts = Experts::load(w, (d, number("d_ff", None)?), number("n_experts", Some(64))?, c.layer == "SwitchSparseFF")?;
-                Ok(Self::FeedForward(FeedForward::Experts(experts)))
+                Ok(Self::FeedForward(Box::new(FeedForward::Experts(Box::new(experts)))))
             }
             "SRU" => Ok(Self::Sru(Sru::new(vec![Linear::load_in_out(w, (3 * d, d))?]))),
             other => Err(Error::new(format!("config.json: layer `{other}` is not known"))
-                .hint("known are trax's causal attentions, FactoredDense, MultiplicativeModularSparseDense, LocallyConvDense, the sparse feed-forwards, SRU")),
+                .hint("known are trax's causal attentions, its dense layers (FactoredDense, LocallyConvDense, …), sparse feed-forwards, SRU, LayerNorm and positions")),
         }
     }
 
@@ -90,18 +127,35 @@ impl Layer {
         match self {
             Self::Mixer(mixer) => mixer.memory(1),
             Self::Sru(sru) => Ok(Box::new(sru.cells(1))),
-            Self::Dense(_) | Self::FeedForward(_) => Ok(Box::new(Sru::new(Vec::new()).cells(1))),
+            Self::Local(local) => Ok(Box::new(local.history(1))),
+            Self::Dense(_) | Self::FeedForward(_) | Self::Norm(_) | Self::Positions(_) => Ok(Box::new(Seen(0))),
         }
     }
 
     /// (1, t, d) -> (1, t, d'). Any cut into calls gives the same numbers.
     pub fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor> {
+        let foreign = || Error::new("the memory belongs to another layer");
+        let (_, t, _) = xs.dims3()?;
         match self {
             Self::Mixer(mixer) => mixer.forward(xs, memory),
             Self::Dense(dense) => dense.forward(xs),
             Self::FeedForward(ff) => ff.forward(xs),
+            Self::Norm(norm) => norm.forward(xs),
+            Self::Positions(positions) => {
+                let seen = memory.as_any_mut().downcast_mut::<Seen>().ok_or_else(foreign)?;
+                let mut out = slice(xs, <[f32]>::to_vec)?;
+                positions.add_to(&mut out, seen.0..seen.0 + t)?;
+                seen.0 += t;
+                tensor(out, xs.shape())
+            }
+            Self::Local(local) => {
+                let history = memory.as_any_mut().downcast_mut::<History>().ok_or_else(foreign)?;
+                let out = slice(xs, |x| local.apply(x, history))?;
+                let wide = out.len() / t.max(1);
+                tensor(out, (1, t, wide))
+            }
             Self::Sru(sru) => {
-                let cells = memory.as_any_mut().downcast_mut::<Cells>().ok_or_else(|| Error::new("the memory belongs to another layer"))?;
+                let cells = memory.as_any_mut().downcast_mut::<Cells>().ok_or_else(foreign)?;
                 tensor(slice(xs, |x| sru.apply(x.to_vec(), cells))?, xs.shape())
             }
         }

@@ -21,7 +21,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     ignored: &[],
     tiny: r#"{"model_type": "scaling_transformer", "is_encoder_decoder": true, "vocab_size": 64, "d_model": 24, "d_ff": 60, "n_encoder_layers": 1,
         "n_decoder_layers": 2, "n_heads": 3, "max_len": 80, "attention": {"type": "mult_conv", "sparsity": 6, "output_layer_type": "conv"},
-        "ff_sparsity": [5, 7], "loss_sparsity": 4, "ff_use_sru": [1, 5], "enc_dec_attention_sparsity": 4, "pos_type": "fixed-base",
+        "ff_sparsity": [5, 7], "loss_sparsity": 4, "ff_use_sru": [1, 5], "enc_dec_attention_sparsity": 4,
         "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}"#,
     load,
 };

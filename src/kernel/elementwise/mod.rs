@@ -21,10 +21,11 @@ pub use norm::{Norm, add_layer_norm, layer_norm};
 use super::Shared;
 use super::pool::each;
 use super::simd::{Isa, Lanes, Plain, isa};
-use wide::{Eight, Wide};
+use wide::Eight;
+pub(super) use wide::Wide;
 
 /// A loop that is compiled for each path.
-trait Loop {
+pub(super) trait Loop {
     type Out;
     /// The loop over the registers of one path.
     ///
@@ -34,7 +35,7 @@ trait Loop {
 }
 
 /// Runs a loop on the path `isa`, which the machine has.
-fn on<K: Loop>(isa: Isa, k: K) -> K::Out {
+pub(super) fn on<K: Loop>(isa: Isa, k: K) -> K::Out {
     debug_assert!(isa.available());
     // SAFETY: `isa` is available, plain loops always are
     unsafe {

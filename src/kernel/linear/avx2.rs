@@ -8,6 +8,7 @@
 use super::product::{Kernel, LINE, Operand, Product, WIDTH};
 use crate::kernel::precision::Precision;
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 /// The path's kernels.
 pub fn kernel(precision: Precision) -> Kernel {
@@ -20,14 +21,16 @@ pub fn kernel(precision: Precision) -> Kernel {
 
 /// Bytes of a slab as it is multiplied: half of a first-level cache of 32 KiB.
 const SLAB: usize = 16 << 10;
-/// Rows from which panels pass in slabs: fewer do not pay for widening, and find a panel again in the second-level cache.
+/// Rows from which slabs are widened: fewer do not pay for it.
 const MANY: usize = 32;
+/// Rows of a tile at most; more than these read a panel again, so that it passes in slabs.
+const TALL: usize = 6;
 /// Lines that a tile asks for ahead of time where it reads a single run: 4 KiB, the hardware stops at the end of a page.
 const AHEAD: usize = 64;
 
 /// A slab, widened.
 #[repr(align(64))]
-struct Scratch([u8; SLAB]);
+struct Scratch([MaybeUninit<u8>; SLAB]);
 
 /// A tile's share of a [`Product`].
 #[derive(Clone, Copy)]
@@ -118,8 +121,9 @@ unsafe fn floats<W: Weight>(p: &Product) {
             1 => abreast::<W, 1, 4>(whole, p.count),
             2 => abreast::<W, 2, 3>(whole, p.count),
             3 if W::K == 1 => abreast::<W, 3, 2>(whole, p.count),
-            MANY.. => (0..p.count).for_each(|c| slabs::<W>(p, whole.panel(c))),
-            n => (0..p.count).for_each(|c| rows::<W>(whole.panel(c), n)),
+            n @ ..=TALL => (0..p.count).for_each(|c| rows::<W>(whole.panel(c), n)),
+            ..MANY => (0..p.count).for_each(|c| slabs::<W, false>(p, whole.panel(c))),
+            _ => (0..p.count).for_each(|c| slabs::<W, true>(p, whole.panel(c))),
         }
     }
 }
@@ -155,28 +159,31 @@ unsafe fn abreast<W: Weight, const R: usize, const G: usize>(p: Part, count: usi
         for c in (0..whole).step_by(G) {
             tile::<W, R, G>(p.panel(c));
         }
-        for c in whole..count {
-            tile::<W, R, 1>(p.panel(c));
-        }
+        match count - whole {
+            0 => 0,
+            1 => tile::<W, R, 1>(p.panel(whole)),
+            n if n == 2 || G < 4 => tile::<W, R, 2>(p.panel(whole)),
+            _ => tile::<W, R, 3>(p.panel(whole)),
+        };
     }
 }
 
-/// Many rows and one panel, slab after slab.
+/// Many rows and one panel, slab after slab, each as floats first if `WIDEN`.
 #[inline(always)]
-unsafe fn slabs<W: Weight>(p: &Product, panel: Part) {
+unsafe fn slabs<W: Weight, const WIDEN: bool>(p: &Product, panel: Part) {
     let step = SLAB / LINE / W::K;
-    let mut wide = Scratch([0; SLAB]);
+    let mut wide = Scratch([MaybeUninit::uninit(); SLAB]);
     for first in (0..p.lines.max(1)).step_by(step) {
         let take = step.min(p.lines - first);
         // SAFETY: lines first .. first + take of the panel, the inputs that belong to them; the scratch holds a slab
         unsafe {
             let lines = panel.lines.add(first * LINE);
-            let slab = Part { x: panel.x.add(first * W::K * size_of::<f32>()), take: take * W::K, more: first > 0, lines, ..panel };
-            if W::K == 1 {
-                rows::<F32>(slab, p.rows);
+            let slab = Part { x: panel.x.add(first * W::K * size_of::<f32>()), take, more: first > 0, lines, ..panel };
+            if W::K == 1 || !WIDEN {
+                rows::<W>(slab, p.rows);
             } else {
                 widen::<W>(lines, take, wide.0.as_mut_ptr().cast());
-                rows::<F32>(Part { lines: wide.0.as_ptr(), ..slab }, p.rows);
+                rows::<F32>(Part { lines: wide.0.as_ptr().cast(), take: take * W::K, ..slab }, p.rows);
             }
         }
     }
@@ -195,7 +202,8 @@ unsafe fn widen<W: Weight>(lines: *const u8, take: usize, to: *mut f32) {
     }
 }
 
-/// `n` rows and one panel, six rows at a time.
+/// `n` rows and one panel, up to six rows at a time: as many tiles as that takes, none much taller than the others, as a short one waits
+/// for its sums.
 #[inline(always)]
 unsafe fn rows<W: Weight>(p: Part, n: usize) {
     let mut r = 0;
@@ -203,13 +211,13 @@ unsafe fn rows<W: Weight>(p: Part, n: usize) {
         // SAFETY: rows below `n`
         unsafe {
             let part = p.row(r);
-            r += match n - r {
+            r += match (n - r).div_ceil((n - r).div_ceil(TALL)) {
                 1 => tile::<W, 1, 1>(part),
                 2 => tile::<W, 2, 1>(part),
                 3 => tile::<W, 3, 1>(part),
                 4 => tile::<W, 4, 1>(part),
                 5 => tile::<W, 5, 1>(part),
-                _ => tile::<W, 6, 1>(part),
+                _ => tile::<W, TALL, 1>(part),
             }
         }
     }

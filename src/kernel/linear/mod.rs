@@ -2,9 +2,10 @@
 //!
 //! - [`Packed`]: weights as f32, bf16 or int8 in panels; [`apply`]: their product with any number of rows
 //! - [`pack`]: from a matrix to panels
+//! - [`grid`]: how work is cut; [`operands`]: rows of x as a kernel takes them
 //! - [`product`]: what a kernel computes, and which kernel a machine takes; [`portable`] is the simple one
 //!
-//! Work is cut by rows where there are many and by panels where there are few; no cut changes a bit, see [`product`].
+//! Work is cut by rows where there are many, by panels where rows are few, and by both where both are; no cut changes a bit, see [`product`].
 
 #[cfg(target_arch = "x86_64")]
 pub mod amx;
@@ -12,8 +13,10 @@ pub mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+pub mod grid;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod operands;
 pub mod pack;
 pub mod portable;
 pub mod product;
@@ -26,8 +29,10 @@ use super::buffer::Buffer;
 use super::precision::Precision;
 use super::simd::{Isa, isa};
 use super::{Shared, pool};
+use grid::{BLOCK, Grid};
 use half::bf16;
-use product::{Kernel, LINE, Operand, Product, TILE, WIDTH, inputs};
+pub(in crate::kernel) use operands::Operands;
+use product::{Kernel, LINE, Product, TILE, WIDTH, inputs};
 use std::ops::Range;
 
 /// W (out, in) in panels, zero rows at the end, and its bias.
@@ -45,11 +50,6 @@ pub struct Packed {
     sums: Vec<i32>,
     bias: Option<Vec<f32>>,
 }
-
-/// Rows of x that a task takes at most: they stay in the second-level cache while the panels pass.
-const BLOCK: usize = 96;
-/// Multiplications below which threads cost more than they bring: a few microseconds' worth.
-const SERIAL: usize = 1 << 16;
 
 impl Packed {
     /// Only the sizes ([`crate::weights::Store::blueprint`]): it has no numbers and cannot multiply.
@@ -105,33 +105,44 @@ impl Packed {
         y
     }
 
-    /// Rows `rows` and panels `panels` of y.
+    /// Rows `rows` and panels `panels` of y, whose first row is that of the operands.
     ///
     /// # Safety
-    /// y has room for all rows and nobody else writes this part; the machine has the kernel's path.
-    unsafe fn part(&self, kernel: Kernel, x: &Rows, rows: Range<usize>, panels: Range<usize>, y: Shared) {
+    /// y has room for all rows and nobody else writes this part; the machine has the kernel's path; there are at most [`BLOCK`] rows.
+    pub(in crate::kernel) unsafe fn part(&self, kernel: Kernel, x: &Operands, rows: Range<usize>, panels: Range<usize>, y: Shared) {
         let whole = panels.end.min(self.outputs / WIDTH).max(panels.start);
         // SAFETY: rows and panels below the numbers of both; the last panel's columns may go beyond y, so it is multiplied elsewhere
         unsafe {
-            let place = y.0.add(rows.start * self.outputs);
-            (kernel.run)(&self.product(x, &rows, panels.start..whole, (place.add(panels.start * WIDTH), self.outputs)));
-            self.finish(x, &rows, panels.start * WIDTH..whole * WIDTH, y);
+            let place = y.0.add(rows.start * self.outputs + panels.start * WIDTH);
+            self.panels(kernel, x, rows.clone(), panels.start..whole, (place, self.outputs));
             if whole < panels.end {
                 let mut last = [0.0f32; BLOCK * WIDTH];
-                (kernel.run)(&self.product(x, &rows, whole..panels.end, (last.as_mut_ptr(), WIDTH)));
-                let columns = whole * WIDTH..self.outputs;
+                self.panels(kernel, x, rows.clone(), whole..panels.end, (last.as_mut_ptr(), WIDTH));
+                let columns = self.outputs - whole * WIDTH;
+                let place = place.add((whole - panels.start) * WIDTH);
                 for (r, line) in last.chunks_exact(WIDTH).take(rows.len()).enumerate() {
-                    place.add(r * self.outputs + columns.start).copy_from_nonoverlapping(line.as_ptr(), columns.len());
+                    place.add(r * self.outputs).copy_from_nonoverlapping(line.as_ptr(), columns);
                 }
-                self.finish(x, &rows, columns, y);
             }
         }
     }
 
-    fn product(&self, x: &Rows, rows: &Range<usize>, panels: Range<usize>, (out, out_stride): (*mut f32, usize)) -> Product {
+    /// Rows `rows` times panels `panels`, all [`WIDTH`] numbers of each, to `out` and, so many numbers on, the next row.
+    ///
+    /// # Safety
+    /// There is room and nobody else uses it; the machine has the kernel's path.
+    pub(in crate::kernel) unsafe fn panels(
+        &self,
+        kernel: Kernel,
+        x: &Operands,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        (out, stride): (*mut f32, usize),
+    ) {
         let lines = self.lines();
-        Product {
-            x: x.bytes[rows.start * x.stride..].as_ptr(),
+        let columns = panels.start * WIDTH..self.outputs.min(panels.end * WIDTH);
+        let product = Product {
+            x: x.row(rows.start),
             stride: x.stride,
             rows: rows.len(),
             panels: self.panels[panels.start * lines * LINE..panels.end * lines * LINE].as_ptr(),
@@ -139,18 +150,26 @@ impl Packed {
             lines,
             sums: self.sums.get(panels.start * WIDTH..).map_or(std::ptr::null(), <[i32]>::as_ptr),
             out,
-            out_stride,
+            out_stride: stride,
+        };
+        // SAFETY: rows and panels of what the caller promised
+        unsafe {
+            (kernel.run)(&product);
+            self.finish(x, rows, columns, (out, stride));
         }
     }
 
     /// Integers become floats, and the bias is added.
     ///
     /// # Safety
-    /// As [`Packed::part`]; the columns hold the kernel's results.
-    unsafe fn finish(&self, x: &Rows, rows: &Range<usize>, columns: Range<usize>, y: Shared) {
-        for r in rows.clone() {
+    /// As [`Packed::panels`]; the columns hold the kernel's results.
+    unsafe fn finish(&self, x: &Operands, rows: Range<usize>, columns: Range<usize>, (out, stride): (*mut f32, usize)) {
+        if x.scales.is_empty() && self.bias.is_none() {
+            return;
+        }
+        for (at, r) in rows.enumerate() {
             // SAFETY: row r, these columns
-            let line = unsafe { std::slice::from_raw_parts_mut(y.0.add(r * self.outputs + columns.start), columns.len()) };
+            let line = unsafe { std::slice::from_raw_parts_mut(out.add(at * stride), columns.len()) };
             if let Some(scale) = x.scales.get(r) {
                 for (y, w) in line.iter_mut().zip(&self.scales[columns.clone()]) {
                     *y = y.to_bits().cast_signed() as f32 * (scale * w);
@@ -171,18 +190,18 @@ pub fn apply<const N: usize>(weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] 
 }
 
 /// The same on a path.
-fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] {
+pub(in crate::kernel) fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<f32>; N] {
     let first = weights[0];
     assert!(weights.iter().all(|w| (w.inputs, w.precision) == (first.inputs, first.precision)), "they read the same numbers");
     let n = x.len().checked_div(first.inputs).unwrap_or(0);
     let kernel = Kernel::of(isa, first.precision);
-    let x = Rows::new(x, n, first, kernel.operand);
+    let x = Operands::new(x, n, first, kernel.operand);
     let mut out = weights.map(|w| Vec::with_capacity(n * w.outputs));
     let targets = out.each_mut().map(|y| Shared(y.as_mut_ptr()));
     let panels = weights.map(|w| w.outputs.div_ceil(WIDTH));
-    let blocks = n.div_ceil(BLOCK);
-    let group = group(panels.iter().sum(), n, first.inputs);
-    let groups = panels.map(|p| p.div_ceil(group));
+    let grid = Grid::of(panels.iter().sum(), n, first.inputs, rayon::current_num_threads());
+    let blocks = n.div_ceil(grid.rows);
+    let groups = panels.map(|p| p.div_ceil(grid.panels));
     pool::each(blocks * groups.iter().sum::<usize>(), |task| {
         // neighbouring tasks share a group of panels
         let (mut g, block) = (task / blocks, task % blocks);
@@ -191,8 +210,8 @@ fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<
             g -= groups[w];
             w += 1;
         }
-        let rows = block * BLOCK..n.min((block + 1) * BLOCK);
-        let panels = g * group..panels[w].min((g + 1) * group);
+        let rows = block * grid.rows..n.min((block + 1) * grid.rows);
+        let panels = g * grid.panels..panels[w].min((g + 1) * grid.panels);
         // SAFETY: each task writes its own rows and columns of its own y, and `isa` is available
         unsafe { weights[w].part(kernel, &x, rows, panels, targets[w]) }
     });
@@ -203,61 +222,10 @@ fn apply_on<const N: usize>(isa: Isa, weights: [&Packed; N], x: &[f32]) -> [Vec<
     out
 }
 
-/// Panels of a task: two tasks a thread where rows are few, so that a thread that was held up does not hold up the others, and fours, as a
-/// single row takes them.
-fn group(panels: usize, n: usize, inputs: usize) -> usize {
-    let threads = rayon::current_num_threads();
-    let parts = match n {
-        _ if n * panels * WIDTH * inputs < SERIAL => 1,
-        n if n <= BLOCK => 2 * threads,
-        _ => threads,
-    };
-    panels.div_ceil(parts).next_multiple_of(4).max(1)
-}
-
 /// Bytes of a panel of so many inputs.
 fn panel_bytes(inputs_: usize, precision: Precision) -> usize {
     let lines = inputs_.div_ceil(inputs(precision));
     LINE * if precision == Precision::F32 { lines } else { lines.next_multiple_of(TILE) }
-}
-
-/// The rows of x as a kernel takes them.
-struct Rows<'a> {
-    bytes: std::borrow::Cow<'a, [u8]>,
-    stride: usize,
-    /// int8: what a row's integers are multiplied by.
-    scales: Vec<f32>,
-}
-
-impl<'a> Rows<'a> {
-    fn new(x: &'a [f32], n: usize, w: &Packed, operand: Operand) -> Self {
-        let width = w.lines() * inputs(w.precision);
-        let stride = width * operand.bytes();
-        if operand == Operand::F32 && width == w.inputs {
-            // SAFETY: floats are bytes; the lifetime stays
-            let bytes = unsafe { std::slice::from_raw_parts(x.as_ptr().cast::<u8>(), size_of_val(x)) };
-            return Self { bytes: bytes.into(), stride, scales: Vec::new() };
-        }
-        let mut bytes = vec![0u8; n * stride];
-        let mut scales = vec![0.0; if operand == Operand::Int8 { n } else { 0 }];
-        let (to, factors) = (Shared(bytes.as_mut_ptr().cast()), Shared(scales.as_mut_ptr()));
-        let rows = (1 << 14) / w.inputs.max(1) + 1;
-        pool::each(n.div_ceil(rows), |task| {
-            for r in task * rows..n.min((task + 1) * rows) {
-                let x = &x[r * w.inputs..(r + 1) * w.inputs];
-                // SAFETY: row r of both, which no other task writes; a stride has room for the padded row
-                unsafe {
-                    let to = std::slice::from_raw_parts_mut({ to }.0.cast::<u8>().add(r * stride), stride);
-                    match operand {
-                        Operand::F32 => to.as_chunks_mut().0.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_ne_bytes()),
-                        Operand::Bf16 => to.as_chunks_mut().0.iter_mut().zip(x).for_each(|(to, x)| *to = bf16::from_f32(*x).to_ne_bytes()),
-                        Operand::Int8 => *{ factors }.0.add(r) = pack::quantise(x, to),
-                    }
-                }
-            }
-        });
-        Self { bytes: bytes.into(), stride, scales }
-    }
 }
 
 /// The definition: y(r, o) = Σ_i x(r, i) w(o, i) + b(o), in f64.
@@ -273,4 +241,4 @@ pub fn naive(x: &[f32], weight: &[f32], bias: Option<&[f32]>, (outputs, inputs):
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::kernel) mod tests;

@@ -3,8 +3,10 @@
 use super::product::{LINE, WIDTH};
 use super::{Packed, panel_bytes};
 use crate::kernel::buffer::Buffer;
+use crate::kernel::elementwise::{Loop, Wide, on};
 use crate::kernel::pool;
 use crate::kernel::precision::Precision;
+use crate::kernel::simd::{Lanes, isa};
 use half::bf16;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -67,6 +69,20 @@ impl View<'_> {
         }
     }
 
+    /// These outputs have been packed: lets their bytes go, where they lie in one run.
+    pub(in crate::kernel) fn packed(&self, outputs: Range<usize>, inputs: usize) {
+        if self.layout == Layout::OutIn && !outputs.is_empty() {
+            self.numbers.done(self.place(outputs.start, 0)..self.place(outputs.end - 1, 0) + inputs);
+        }
+    }
+
+    /// All outputs have been packed: lets their bytes go, where they do not lie in one run.
+    pub(in crate::kernel) fn all_packed(&self, inputs: usize) {
+        if self.layout == Layout::InOut {
+            self.numbers.done(self.place(0, 0)..self.place(0, inputs));
+        }
+    }
+
     /// Where input `i` of output `o` is stored.
     fn place(&self, o: usize, i: usize) -> usize {
         self.first
@@ -117,14 +133,10 @@ pub fn pack(view: &View, (outputs, k): (usize, usize), precision: Precision, bia
             {
                 *bad = Some(found);
             }
-            if view.layout == Layout::OutIn {
-                view.numbers.done(view.place(first, 0)..view.place(outputs.min(first + TASK * WIDTH), 0));
-            }
+            view.packed(first..outputs.min(first + TASK * WIDTH), k);
         });
     }
-    if view.layout == Layout::InOut {
-        view.numbers.done(view.place(0, 0)..view.place(0, k));
-    }
+    view.all_packed(k);
     let bad = bad.into_inner().unwrap_or_default();
     (Packed { outputs, inputs: k, precision, panels: out, scales, sums, bias }, bad)
 }
@@ -188,6 +200,7 @@ pub(in crate::kernel) fn not_finite(view: &View, first: usize, rows: &[f32], k: 
 }
 
 /// The largest of these numbers' bits, without their signs: beyond those of every finite number where one is not.
+#[inline(always)]
 fn top(x: &[f32]) -> u32 {
     x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7FFF_FFFF))
 }
@@ -201,15 +214,28 @@ fn limit(precision: Precision) -> u32 {
 ///
 /// A row with a number that is not finite gets an s that is not finite either, and so do its products.
 pub fn quantise(x: &[f32], to: &mut [u8]) -> f32 {
-    /// Adding it rounds a small number to an integer, in the lowest bits.
-    const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³
-    let scale = f32::from_bits(top(x)) / 127.0;
-    // below 2⁻¹²⁰ the inverse overflows: such a row is zero as far as f32 products can tell
-    let inverse = if scale > 1e-36 { 1.0 / scale } else { 0.0 };
-    for (to, x) in to.iter_mut().zip(x) {
-        *to = (x * inverse + MAGIC).to_bits() as u8;
+    on(isa(), Quantise(x, to))
+}
+
+/// The loop of [`quantise`].
+struct Quantise<'a>(&'a [f32], &'a mut [u8]);
+
+impl Loop for Quantise<'_> {
+    type Out = f32;
+    /// Plain loops that the compiler turns into the path's registers: each number by itself, and a maximum of integers.
+    #[inline(always)]
+    unsafe fn run<L: Lanes, W: Wide>(self) -> f32 {
+        /// Adding it rounds a small number to an integer, in the lowest bits.
+        const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³
+        let Quantise(x, to) = self;
+        let scale = f32::from_bits(top(x)) / 127.0;
+        // below 2⁻¹²⁰ the inverse overflows: such a row is zero as far as f32 products can tell
+        let inverse = if scale > 1e-36 { 1.0 / scale } else { 0.0 };
+        for (to, x) in to.iter_mut().zip(x) {
+            *to = (x * inverse + MAGIC).to_bits() as u8;
+        }
+        scale
     }
-    scale
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
+use super::product::Operand;
 use super::*;
 use crate::kernel::testing::noise;
 
-mod guarded;
+pub(in crate::kernel) mod guarded;
 mod paths;
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
@@ -18,7 +19,7 @@ fn packed(w: &[f32], (outputs, inputs): (usize, usize), precision: Precision, bi
 }
 
 impl Packed {
-    fn on(&self, isa: Isa, x: &[f32]) -> Vec<f32> {
+    pub(in crate::kernel) fn on(&self, isa: Isa, x: &[f32]) -> Vec<f32> {
         let [y] = apply_on(isa, [self], x);
         y
     }
@@ -108,16 +109,20 @@ fn int8_is_the_same_bits_on_every_path() {
 
 #[test]
 fn threads_change_nothing() {
-    let (n, outputs, inputs) = (130, 515, 70);
-    let (x, w) = (noise(n * inputs, 1), noise(outputs * inputs, 2));
-    for precision in PRECISIONS {
-        let of = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| packed(&w, (outputs, inputs), precision, None).apply(&x))
-        };
-        let one = of(1);
-        assert_eq!(one, of(2));
-        assert_eq!(one, of(5));
+    // the last ones: few panels and several rows, a single row and too few panels for fours
+    for (n, outputs, inputs) in [(130, 515, 70), (16, 64, 192), (64, 9, 200), (1, 90, 1000)] {
+        let (x, w) = (noise(n * inputs, 1), noise(outputs * inputs, 2));
+        for (isa, precision) in paths().flat_map(|isa| PRECISIONS.map(|p| (isa, p))) {
+            let of = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| packed(&w, (outputs, inputs), precision, None).on(isa, &x))
+            };
+            let one = of(1);
+            assert_eq!(one, of(2));
+            assert_eq!(one, of(5));
+            let alone: Vec<f32> = x.chunks_exact(inputs).flat_map(|x| packed(&w, (outputs, inputs), precision, None).on(isa, x)).collect();
+            assert_eq!(one, alone);
+        }
     }
 }
 

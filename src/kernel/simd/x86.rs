@@ -4,7 +4,7 @@ use super::Lanes;
 use std::arch::x86_64::*;
 
 macro_rules! lanes {
-    ($name:ident, $reg:ty, $n:expr, $set:ident, $load:ident, $bf16:ident, $store:ident, $fma:ident,
+    ($name:ident, $reg:ty, $n:expr, $set:ident, $load:ident, $bf16:ident, $i8:ident, $store:ident, $fma:ident,
           $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident, $min:ident, $fms:ident, $above:expr, $shift:expr) => {
         /// One register.
         #[derive(Clone, Copy)]
@@ -25,6 +25,11 @@ macro_rules! lanes {
             unsafe fn load_bf16(p: *const u16) -> Self {
                 // SAFETY: as above; unaligned, N numbers by contract
                 Self(unsafe { $bf16(p) })
+            }
+            #[inline(always)]
+            unsafe fn load_i8(p: *const i8) -> Self {
+                // SAFETY: as above; N bytes by contract
+                Self(unsafe { $i8(p) })
             }
             #[inline(always)]
             unsafe fn store(self, p: *mut f32) {
@@ -122,6 +127,17 @@ unsafe fn load_bf16_512(p: *const u16) -> __m512 {
     unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast())))) }
 }
 
+#[inline(always)]
+unsafe fn load_i8_256(p: *const i8) -> __m256 {
+    // SAFETY: as above; 8 bytes by contract
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+}
+#[inline(always)]
+unsafe fn load_i8_512(p: *const i8) -> __m512 {
+    // SAFETY: as above; 16 bytes by contract
+    unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+}
+
 lanes!(
     Ymm,
     __m256,
@@ -129,6 +145,7 @@ lanes!(
     _mm256_set1_ps,
     _mm256_loadu_ps,
     load_bf16_256,
+    load_i8_256,
     _mm256_storeu_ps,
     _mm256_fmadd_ps,
     _mm256_add_ps,
@@ -148,6 +165,7 @@ lanes!(
     _mm512_set1_ps,
     _mm512_loadu_ps,
     load_bf16_512,
+    load_i8_512,
     _mm512_storeu_ps,
     _mm512_fmadd_ps,
     _mm512_add_ps,
