@@ -10,6 +10,7 @@ const EXAMPLES: &str = "\
 Examples:
   effattn bench                                                  # the model in the binary
   effattn bench --suite quick
+  effattn bench --suite scaling-17b --dtype int8 -o scaling.md
   effattn bench -m led-large-16384-arxiv -p 1024-16384*2 -n 64 -o led.jsonl -f jsonl --resume
   effattn bench -m a,b -p 4096 -n 128 -b 1,4 -t 1,2 --strategy greedy,beam4 -f markdown
   effattn bench -m led-base-16384 --random-weights -p 512-16384*2 --plot led.svg --html led.html

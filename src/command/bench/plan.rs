@@ -7,7 +7,6 @@ use crate::checkpoint::{Outline, Shipped};
 use crate::cli::{CommonArgs, Dtype};
 use crate::command::threads;
 use crate::error::{Error, Result};
-use crate::kernel::precision::Precision;
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
 use std::path::PathBuf;
 
@@ -49,7 +48,6 @@ impl Plan {
     pub fn new(args: &BenchArgs, common: &CommonArgs) -> Result<Self> {
         let (threads, asked) = (threads::asked(common)?, common.threads.is_some());
         let threads = threads.as_slice();
-        let seed = args.running.seed;
         let mut plan = match &args.suite {
             Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), args)?,
             None => Self::of_arguments(args, threads)?,

@@ -299,7 +299,8 @@ impl Table<'_> {
                 format!("as all together need about {} of {}", bytes(together), bytes(available))
             }
         };
-        Some(format!("models take turns, {why}: in each round one after the other is loaded, warmed up, timed and let go; loading is not timed"))
+        let warmed = if self.plan.protocol.warmup { ", warmed up" } else { "" };
+        Some(format!("models take turns, {why}: in each round one after the other is loaded{warmed}, timed and let go; loading is not timed"))
     }
 
     /// What was timed and what was not.

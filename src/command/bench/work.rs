@@ -254,6 +254,21 @@ mod tests {
         assert_eq!(times(0), times(40));
     }
 
+    /// What a decoder-only model of trax reads begins with its start token, and is as long as before.
+    #[test]
+    fn documents_begin_with_what_their_model_reads_first() {
+        let clock: Arc<dyn Clock> = Arc::new(Fake::ticking(Duration::from_nanos(1)));
+        let (gpt2, reformer) = (tiny("gpt2"), tiny("trax_reformer_lm"));
+        for n in [1, 2, 40] {
+            let [plain, begun] = [&gpt2, &reformer].map(|model| worker(&**model, &clock).document(n, 4));
+            assert_eq!((begun.len(), begun[0]), (n, 0));
+            assert_eq!(begun[1..], worker(&*reformer, &clock).ids(n, 4)[1..]);
+            assert_eq!(plain, worker(&*gpt2, &clock).ids(n, 4));
+        }
+        let begun = |seed| Worker { seed, ..worker(&*reformer, &clock) }.ids(1, 0)[0];
+        assert!((0..9).any(|seed| begun(seed) != 0), "made-up ids begin with anything");
+    }
+
     #[test]
     fn a_stopped_run_is_none() {
         let (model, clock): (_, Arc<dyn Clock>) = (tiny("led"), Arc::new(Fake::ticking(Duration::from_nanos(1))));

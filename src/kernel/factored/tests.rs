@@ -108,7 +108,7 @@ fn a_number_that_is_not_finite_reaches_its_row_alone() {
 fn no_rows_and_bytes() {
     for (precision, bytes) in [(Precision::F32, 4), (Precision::Bf16, 2), (Precision::Int8, 2)] {
         let (layer, _) = layer((3, 5, 7, 0), precision, true);
-        assert_eq!(layer.apply(&[]), []);
+        assert!(layer.apply(&[]).is_empty());
         assert_eq!(layer.bytes(), layer.proj.bytes() + 3 * 7 * bytes + 15 * 4);
     }
 }

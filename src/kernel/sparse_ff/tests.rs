@@ -185,5 +185,5 @@ fn the_choice() {
 fn bytes_of_a_step() {
     let held = Parts::new((64, 32, 17, 16), false, |x| x).held(Precision::Bf16);
     assert_eq!(held.step_bytes(), held.down.bytes() + held.up.bytes() + 17 * 2 * 64 * 2 + 64 * 4);
-    assert_eq!(held.apply(&[]), []);
+    assert!(held.apply(&[]).is_empty());
 }
