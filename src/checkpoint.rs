@@ -40,6 +40,8 @@ pub struct Outline {
     pub model: Box<dyn Model>,
     /// Numbers in all tensors.
     pub parameters: usize,
+    /// Bytes of the weights in memory: panels with their factors, tables by rows, norms, biases, positions.
+    pub bytes: usize,
     /// config.json.
     pub config: Value,
     /// How the model would hold its numbers.
@@ -97,7 +99,14 @@ impl Shipped {
 
 impl From<Checkpoint> for Outline {
     fn from(c: Checkpoint) -> Self {
-        Self { parameters: c.store.parameters(), name: c.name, model: c.model, config: c.config, held: c.held }
+        Self {
+            parameters: c.store.parameters(),
+            bytes: c.store.bytes_in_memory(),
+            name: c.name,
+            model: c.model,
+            config: c.config,
+            held: c.held,
+        }
     }
 }
 

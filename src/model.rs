@@ -25,6 +25,8 @@ pub struct Info {
     pub default_global: Option<Vec<usize>>,
     /// Layers of encoder (0 if there is none) and decoder.
     pub layers: (usize, usize),
+    /// The token that a decoder-only model reads before any prompt, if its family has one: trax's start token. The model itself adds nothing.
+    pub prompt_start: Option<u32>,
 }
 
 /// A batch of documents as token ids. Rows may differ in length: nothing is padded.

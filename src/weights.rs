@@ -355,6 +355,11 @@ impl Weights {
         self.numbers(name, shape)
     }
 
+    /// Counts so many f32 that a caller made of [`Weights::numbers`] and holds.
+    pub fn holds(&self, numbers: usize) {
+        self.store.taken.fetch_add(numbers * size_of::<f32>(), Relaxed);
+    }
+
     /// The same for who makes something else of them: not counted as what the model holds.
     pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let inputs = shape.last().copied().unwrap_or(1);

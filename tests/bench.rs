@@ -82,6 +82,38 @@ fn what_cannot_be_measured_is_refused_before_anything_is() {
     assert_eq!(suite.status.code(), Some(1));
 }
 
+/// A suite that leaves the type of the weights open takes one from the command line.
+#[test]
+fn a_type_beside_a_suite() {
+    let dir = models(&["led"]);
+    let suite = |dtype: &str| {
+        let model = "summary = \"s\"\n[[model]]\nname = \"m\"\npath = \"led\"\nrandom-weights = true\n";
+        std::fs::write(dir.path().join("s.toml"), format!("{model}[[case]]\nn-prompt = 8\nn-gen = 4\n{dtype}")).expect("a file");
+    };
+    suite("");
+    let words = ["--suite", "s.toml", "-r", "1", "-f", "jsonl"];
+    let held = |more: &[&str]| {
+        let record: Value = serde_json::from_slice(&run(dir.path(), &[&words[..], more].concat()).stdout).expect("a record");
+        (record["dtype"].as_str().expect("a type").to_owned(), record["weight_bytes_per_step"].as_u64().expect("bytes"))
+    };
+    let (whole, small) = (held(&[]), held(&["--dtype", "int8"]));
+    assert_eq!((whole.0.as_str(), small.0.as_str()), ("f32", "int8"));
+    assert!(small.1 < whole.1);
+    refuses(
+        dir.path(),
+        &["--suite", "s.toml", "--dtype", "f32,int8"],
+        2,
+        "error: `--dtype` takes one type with a suite\nhint: lists of types belong into the suite's cases\n",
+    );
+    suite("dtype = \"bf16\"\n");
+    refuses(
+        dir.path(),
+        &["--suite", "s.toml", "--dtype", "int8"],
+        2,
+        "error: s.toml:6: `--dtype` beside a suite that asks for a type itself\nhint: leave out `--dtype`, or the suite's `dtype`\n",
+    );
+}
+
 #[test]
 fn what_does_not_fit_is_named_with_its_forecast_and_the_rest_is_measured() {
     let dir = models(&["led"]);

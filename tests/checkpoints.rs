@@ -300,3 +300,36 @@ fn gpt2_as_the_hub_stores_it() {
     edit_config(&dir, "n_layer", serde_json::json!(1));
     fails(&dir, &[], 1, &["belong to nothing in this architecture: `h.1.attn.c_attn.bias`"]);
 }
+
+/// Parameters by trax's shapes, and bytes that a step reads in f32, counted by hand; in f32 the weights take four bytes each, as no matrix of these sizes is filled up, and in int8
+/// little more than one.
+#[test]
+fn published_sizes_have_the_papers_shapes() {
+    use effattn::checkpoint::{Options, Shipped};
+    use effattn::kernel::precision::Precision;
+    let sizes: [(&str, usize, usize); 13] = [
+        ("scaling-17b", 15_776_140_544, 31_533_765_632),
+        ("scaling-17b-ff-qkv", 18_209_828_480, 1_461_099_008),
+        ("scaling-17b-ff-qkv-loss", 17_951_854_208, 429_201_920),
+        ("scaling-800m", 772_050_176, 1_542_173_696),
+        ("scaling-800m-ff", 787_778_816, 780_907_520),
+        ("scaling-800m-ff-qkv", 862_299_392, 245_175_296),
+        ("scaling-800m-ff-qkv-dense-cross", 909_803_264, 435_190_784),
+        ("scaling-800m-ff-qkv-loss4", 837_727_488, 146_887_680),
+        ("scaling-800m-loss2", 755_668_224, 1_476_645_888),
+        ("scaling-800m-loss4", 747_478_272, 1_443_886_080),
+        ("scaling-800m-loss8", 743_386_368, 1_427_518_464),
+        ("scaling-800m-qkv", 829_269_248, 1_368_200_192),
+        ("terraformer-800m", 858_034_432, 158_512_128),
+    ];
+    let held = |shipped: &Shipped, weights| {
+        let options = Options { random_weights: Some(0), weights: Some(weights), ..Options::default() };
+        shipped.outline(&options).expect("sizes")
+    };
+    for (name, parameters, step) in sizes {
+        let shipped = Shipped::find(name).expect(name);
+        let (exact, small) = (held(&shipped, Precision::F32), held(&shipped, Precision::Int8));
+        assert_eq!((exact.parameters, exact.bytes, exact.model.step_bytes()), (parameters, 4 * parameters, step), "{name}");
+        assert!(small.bytes > parameters && small.bytes < parameters + parameters / 4, "{name}: {}", small.bytes);
+    }
+}

@@ -46,6 +46,7 @@ impl Table {
             attention: String::new(),
             default_global: None,
             layers: (0, 1),
+            prompt_start: None,
         };
         Self { info, logits }
     }

@@ -154,6 +154,7 @@ fn a_blueprint_tells_the_sizes_of_the_model() {
         let sizes = arch.load(&blueprint);
         arch.load(&whole);
         assert_eq!(blueprint.parameters(), whole.parameters(), "{}", arch.model_type);
+        assert_eq!(blueprint.bytes_in_memory(), whole.bytes_in_memory(), "{}", arch.model_type);
         let told = |m: &dyn Model| {
             let i = m.info();
             let limits = (i.vocab_size, i.max_source, i.max_target, i.layers);

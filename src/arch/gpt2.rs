@@ -87,6 +87,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
             attention: "full".into(),
             default_global: None,
             layers: (0, c.n_layer),
+            prompt_start: None,
         },
         tokens: Embedding::new(table, 1.0),
         positions: Positions::learned(&w.pp("wpe"), (c.n_positions, d), 0)?,

@@ -87,10 +87,11 @@ impl Positions {
         if wide != d || axes.is_empty() {
             return Err(Error::new(format!("config.json: `pos_d_axial_embs` add up to {wide}, `d_model` is {d}")));
         }
-        let tables = axes.iter().enumerate().map(|(j, (n, d))| w.pp("axis").get(&j.to_string(), &[*n, *d]));
+        let tables = axes.iter().enumerate().map(|(j, (n, d))| w.pp("axis").numbers(&j.to_string(), &[*n, *d]));
         let tables = tables.collect::<Result<Vec<_>>>()?;
         let rows: usize = axes.iter().map(|a| a.0).product();
         let mut table = Vec::with_capacity(rows * d);
+        w.holds(rows * d);
         for p in 0..rows {
             let mut apart = rows;
             for (numbers, (n, d)) in tables.iter().zip(axes) {

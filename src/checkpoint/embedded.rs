@@ -14,11 +14,31 @@ pub struct Files {
     pub weights: &'static [u8],
 }
 
+/// config.json of the folders of these names below `models/`.
+macro_rules! configs {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../../models/", $name, "/config.json")))),*]
+    };
+}
+
 /// Configurations for weights to be made up, by name.
-pub const CONFIGS: &[(&str, &[u8])] = &[
-    ("bart-base-16384", include_bytes!("../../models/bart-base-16384/config.json")),
-    ("led-base-16384", include_bytes!("../../models/led-base-16384/config.json")),
-    ("led-large-16384", include_bytes!("../../models/led-large-16384/config.json")),
+pub const CONFIGS: &[(&str, &[u8])] = configs![
+    "bart-base-16384",
+    "led-base-16384",
+    "led-large-16384",
+    "scaling-17b",
+    "scaling-17b-ff-qkv",
+    "scaling-17b-ff-qkv-loss",
+    "scaling-800m",
+    "scaling-800m-ff",
+    "scaling-800m-ff-qkv",
+    "scaling-800m-ff-qkv-dense-cross",
+    "scaling-800m-ff-qkv-loss4",
+    "scaling-800m-loss2",
+    "scaling-800m-loss4",
+    "scaling-800m-loss8",
+    "scaling-800m-qkv",
+    "terraformer-800m",
 ];
 
 /// The default model.

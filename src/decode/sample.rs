@@ -5,6 +5,9 @@
 //! u come from ChaCha8, seeded by the document's seed, stream = number of the sequence, one for each token that is not removed, in
 //! the order of ids. So a text depends on nothing but its document, its seed and the settings; but it is not the text that
 //! `torch.multinomial` would give: only the distributions agree.
+//!
+//! trax (trax:trax/layers/core.py `logsoftmax_sample`) takes argmax(ln p + T g), T the temperature. As ln p = s − const, that is T times s / T + g but for
+//! what all tokens share: the same token for the same u. It cuts its u to [10⁻⁶, 1 − 10⁻⁶), and so never draws what is less likely than about that.
 
 use super::rows::Pick;
 use crate::error::{Error, Result};
@@ -57,5 +60,34 @@ impl Pick for Draw {
             Error::new("no token is left to draw from: the settings forbid all of them")
                 .hint("look at `suppress_tokens`, `bad_words_ids` and `no_repeat_ngram_size`")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The temperature as it divides scores here, and as trax multiplies the noise with it: the same token, given the same u.
+    #[test]
+    fn the_draw_is_that_of_trax() {
+        let mut tokens = std::collections::BTreeSet::new();
+        for temperature in [0.25, 0.5, 0.7, 1.0, 2.0] {
+            for seed in 0..200u64 {
+                let logits: Vec<f32> =
+                    (0..50).map(|i| (seed as f32 + 1.0) * 0.01 * (i as f32 * 1.7).sin() + (i % 7) as f32 * 0.3).collect();
+                let scaled: Vec<f32> = logits.iter().map(|s| s / temperature).collect();
+                let here = Draw::new(seed, 0).pick(&scaled).unwrap();
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                let sum = logits.iter().map(|s| f64::from(*s).exp()).sum::<f64>().ln();
+                let noisy = logits.iter().map(|s| {
+                    let u = ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+                    f64::from(*s) - sum - f64::from(temperature) * (-u.ln()).ln()
+                });
+                let trax = noisy.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(token, _)| token as u32);
+                assert_eq!(Some(here), trax, "T {temperature}, seed {seed}");
+                tokens.insert(here);
+            }
+        }
+        assert!(tokens.len() > 25, "one token is always chosen: {tokens:?}");
     }
 }

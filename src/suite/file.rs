@@ -91,6 +91,7 @@ fn protocol(top: &Fields) -> Result<Protocol> {
         drop: fields.get("drop").map_or(Ok(default.drop), |e| e.count())?,
         statistic: fields.get("statistic").map_or(Ok(default.statistic), |e| e.choice(&Statistic::NAMES))?,
         delay,
+        take_turns: fields.get("take-turns").map_or(Ok(default.take_turns), |e| e.flag())?,
     })
 }
 

@@ -13,6 +13,7 @@
 //! drop = 0                         # token times left out at the start of each run, beside the time to first token
 //! statistic = "mean"               # mean, median, min or sum: what the paper's figures are of the token times that are left
 //! delay = 0                        # seconds between runs
+//! take-turns = false               # one model in memory at a time, loaded anew in each round; always so where all do not fit together
 //!
 //! [[model]]
 //! name = "led"                     # what report and rows call it
@@ -109,11 +110,13 @@ pub struct Protocol {
     pub statistic: Statistic,
     /// Pause between runs.
     pub delay: Duration,
+    /// Whether one model at a time is in memory, though all may fit.
+    pub take_turns: bool,
 }
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self { repetitions: 5, warmup: true, drop: 0, statistic: Statistic::Mean, delay: Duration::ZERO }
+        Self { repetitions: 5, warmup: true, drop: 0, statistic: Statistic::Mean, delay: Duration::ZERO, take_turns: false }
     }
 }
 

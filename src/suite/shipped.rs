@@ -22,6 +22,10 @@ pub struct Shipped {
 pub const SHIPPED: &[Shipped] = &[
     Shipped { name: "quick", file: "quick.toml", text: include_str!("../../models/suites/quick.toml") },
     Shipped { name: "length", file: "length.toml", text: include_str!("../../models/suites/length.toml") },
+    Shipped { name: "sparse-loss", file: "sparse-loss.toml", text: include_str!("../../models/suites/sparse-loss.toml") },
+    Shipped { name: "scaling-800m", file: "scaling-800m.toml", text: include_str!("../../models/suites/scaling-800m.toml") },
+    Shipped { name: "scaling-17b", file: "scaling-17b.toml", text: include_str!("../../models/suites/scaling-17b.toml") },
+    Shipped { name: "terraformer", file: "terraformer.toml", text: include_str!("../../models/suites/terraformer.toml") },
 ];
 
 impl Shipped {
@@ -106,9 +110,36 @@ mod tests {
         assert!(Suite::open("length").unwrap().models.iter().all(|m| m.random_weights == Some(0)));
     }
 
+    /// trax's timing test: a source of 16 tokens, 12 written, of which ten count; the baseline stands first.
+    #[test]
+    fn the_suites_of_one_paper_follow_its_protocol() {
+        for (name, rows) in [
+            ("sparse-loss", &[160.0, 158.0, 149.0, 148.0][..]),
+            ("scaling-800m", &[160.0, 93.0, 152.0, 61.0, 61.0]),
+            ("scaling-17b", &[3690.0, 183.0]),
+            ("terraformer", &[160.0, 61.0, 86.0]),
+        ] {
+            let suite = Suite::open(name).unwrap();
+            let protocol = (suite.protocol.warmup, suite.protocol.drop, suite.protocol.statistic);
+            assert_eq!(protocol, (true, 1, crate::suite::Statistic::Mean), "{name}");
+            for (i, case) in suite.cases.iter().enumerate() {
+                assert_eq!((case.model, case.n_prompt, case.n_gen, case.batch_size), (i, 16, 12, 1), "{name}");
+                assert_eq!((case.strategy, case.threads), (crate::suite::Strategy::Greedy, None), "{name}");
+                assert_eq!(case.n_gen - 1 - suite.protocol.drop, 10, "{name}");
+            }
+            let figures: Vec<f64> = suite.reported.iter().map(|r| (r.unit.seconds(r.figure) * 1e3).round()).collect();
+            assert_eq!(figures, rows, "{name}");
+            assert!(suite.reported.iter().skip(1).all(|r| r.against == Some(0)) && suite.reported[0].against.is_none(), "{name}");
+            // what nobody has read in the paper itself says so
+            let places: Vec<&str> = suite.reported.iter().filter_map(|r| r.place.as_deref()).collect();
+            assert_eq!(places.len(), rows.len(), "{name}");
+            assert!(places.iter().all(|p| p.contains("secondary") == p.starts_with("table 1")), "{name}");
+        }
+    }
+
     #[test]
     fn a_name_nobody_knows_lists_those_there_are() {
-        let there = "suites in this program are `quick`, `length`; any other is named by its file";
+        let there = "suites in this program are `quick`, `length`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`; any other is named by its file";
         let error = refused("qick");
         assert_eq!((error.message(), error.exit_code()), ("unknown suite `qick`", 2));
         assert_eq!(error.remedy(), Some(format!("did you mean `quick`? {there}").as_str()));

@@ -122,6 +122,11 @@ impl Sizes {
         value.ok_or_else(|| Error::new(format!("config.json: no `{key}`")).hint("say how many layers there are"))
     }
 
+    /// The token that decoding starts from: `start_id` of trax:trax/supervised/decoding.py, 0 unless config.json says another.
+    fn start(&self) -> u32 {
+        self.decoder_start_token_id.unwrap_or(0)
+    }
+
     fn norm(&self, w: &Weights) -> Result<LayerNorm> {
         LayerNorm::load_scale(w, self.d_model, EPS, self.center_layernorm)
     }

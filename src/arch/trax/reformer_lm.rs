@@ -58,6 +58,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             attention: "full".into(),
             default_global: None,
             layers: (0, n),
+            prompt_start: Some(s.start()),
         },
         tokens: Embedding::rows(&w.pp("embed"), "weight", (s.vocab_size, s.d_model))?,
         positions,

@@ -3,7 +3,7 @@
 //!
 //! Reference: trax:trax/models/research/configurable_transformer.py `ConfigurableTransformer`, `ConfigurableTransformerLM`. Encoder and decoder share the
 //! token table and have positions of their own; the output matrix is not tied. Source padding (id 0) is not read. A language model reads the start token 0
-//! first: it stands in front of the prompt.
+//! first ([`Info::prompt_start`]): it stands in front of every prompt.
 
 use super::super::{Arch, Loaded, expect, parse};
 use super::{Sizes, attention, unread};
@@ -71,12 +71,13 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         attention,
         default_global: None,
         layers: (encoder_layers, decoder_layers),
+        prompt_start: (!paired).then(|| s.start()),
     };
     let model: Box<dyn Model> = match source {
         None => Box::new(DecoderOnly { info, tokens, positions: target, decoder, output }),
         Some(source) => Box::new(Seq2Seq {
             info,
-            start: s.decoder_start_token_id.unwrap_or(0),
+            start: s.start(),
             source: Input { tokens: tokens.clone(), positions: source, norm: None },
             encoder: Encoder {
                 order: Order::Pre,

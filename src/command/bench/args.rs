@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   effattn bench                                                  # the model in the binary
   effattn bench --suite quick
+  effattn bench --suite scaling-17b --dtype int8 -o scaling.md
   effattn bench -m led-large-16384-arxiv -p 1024-16384*2 -n 64 -o led.jsonl -f jsonl --resume
   effattn bench -m a,b -p 4096 -n 128 -b 1,4 -t 1,2 --strategy greedy,beam4 -f markdown
   effattn bench -m led-base-16384 --random-weights -p 512-16384*2 --plot led.svg --html led.html
@@ -31,8 +32,8 @@ pub struct BenchArgs {
     /// Directories of checkpoints, separated by commas, or names of shipped configurations [default: the model in this binary]
     #[arg(short, long, value_name = "DIR,…", value_delimiter = ',')]
     pub model: Vec<String>,
-    /// A prepared set of cases: `quick`, `length`, or a TOML file
-    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["model", "n_prompt", "n_gen", "n_depth", "batch_size", "strategy", "random_weights", "dtype"])]
+    /// A prepared set of cases: `quick`, `length`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["model", "n_prompt", "n_gen", "n_depth", "batch_size", "strategy", "random_weights"])]
     pub suite: Option<String>,
     #[command(flatten)]
     pub cases: CaseArgs,
@@ -82,6 +83,10 @@ pub struct RunArgs {
     /// Leave out the full run before the first that counts
     #[arg(long)]
     pub no_warmup: bool,
+    /// Have one model in memory at a time: each round loads one after the other, warms it up and times it [default: where all do not fit
+    /// together, or as the suite says]
+    #[arg(long)]
+    pub take_turns: bool,
     /// Seed of the token ids, of draws and of made-up weights (a suite says its own for these)
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -107,7 +112,7 @@ pub struct BenchWeightArgs {
     /// Make the weights up from `--seed`: config.json is enough
     #[arg(long)]
     pub random_weights: bool,
-    /// Type of the weights in memory, a list
+    /// Type of the weights in memory, a list; one beside a suite that leaves it open
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "auto")]
     pub dtype: Vec<Dtype>,
     /// Type of keys and values in memory

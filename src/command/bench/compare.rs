@@ -2,6 +2,7 @@
 
 use super::case::{Case, Test};
 use super::figures::Figures;
+use super::paper::bytes_ratio;
 use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::output::reason;
@@ -47,9 +48,12 @@ fn verb(test: Test) -> &'static str {
     match test {
         Test::Encoder { new: 0, .. } => "encodes",
         Test::Prompt(_) => "reads",
-        _ => "decodes",
+        _ => WRITES,
     }
 }
+
+/// What a case does that writes tokens.
+const WRITES: &str = "decodes";
 
 fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: Times) -> Vec<String> {
     let time = |f: &Figures| super::figures::mean(of(f)).unwrap_or(f64::INFINITY);
@@ -57,28 +61,28 @@ fn against_fastest(plan: &Plan, same: &[(&Case, &Figures)], verb: &str, of: Time
     let test = fastest.0.test.name();
     let line = |slow: &(&Case, &Figures)| -> Option<String> {
         let (fast_name, slow_name) = (plan.title(fastest.0), plan.title(slow.0));
-        let Some(r) = ratio(of(slow.1), of(fastest.1)) else {
-            let value = time(slow.1) / time(fastest.1);
-            return value.is_finite().then(|| {
-                format!("{test}: {fast_name} {verb} {} times faster than {slow_name} (too few runs for an interval)", digits(value))
-            });
+        let interval = ratio(of(slow.1), of(fastest.1));
+        let value = interval.map_or_else(|| time(slow.1) / time(fastest.1), |r| r.value);
+        let (half, behind) = match interval.map(|r| (r, (r.high - r.low) / 2.0)) {
+            None if value.is_finite() => (String::new(), " (too few runs for an interval)".to_owned()),
+            None => return None,
+            // an interval far from symmetric: its half would reach below 1, which its low end may not
+            Some((r, half)) if r.value - half <= 1.0 => (String::new(), format!(" (95 %: {}–{})", digits(r.low), digits(r.high))),
+            Some((_, half)) => (format!(" ± {}", digits(half)), String::new()),
         };
-        if r.low <= 1.0 {
-            let bounds = format!("{}–{}", digits(r.low), digits(r.high));
-            return Some(format!(
-                "{test}: no difference shown: {fast_name} {verb} {} times faster than {slow_name} (95 %: {bounds})",
-                digits(r.value)
-            ));
-        }
-        let half = (r.high - r.low) / 2.0;
-        // an interval far from symmetric: its half would reach below 1, which its low end does not
-        if r.value - half <= 1.0 {
-            let bounds = format!("{}–{}", digits(r.low), digits(r.high));
-            return Some(format!("{test}: {fast_name} {verb} {} times faster than {slow_name} (95 %: {bounds})", digits(r.value)));
-        }
-        Some(format!("{test}: {fast_name} {verb} {} ± {} times faster than {slow_name}", digits(r.value), digits(half)))
+        let doubt = if interval.is_some_and(|r| r.low <= 1.0) { "no difference shown: " } else { "" };
+        let bytes = if verb == WRITES { by_bytes(plan, (slow.0, fastest.0), value) } else { String::new() };
+        Some(format!("{test}: {doubt}{fast_name} {verb} {}{half} times faster than {slow_name}{behind}{bytes}", digits(value)))
     };
     same.iter().filter(|s| !std::ptr::eq(s.0, fastest.0)).filter_map(line).collect()
+}
+
+/// What the weights that a step reads say of a ratio, where they are not the same for both cases.
+fn by_bytes(plan: &Plan, (slow, fast): (&Case, &Case), measured: f64) -> String {
+    match bytes_ratio(plan, slow, fast).filter(|r| *r != 1.0) {
+        Some(r) => format!("; {} times by the weights that a step reads, measured/bytes {}", digits(r), digits(measured / r)),
+        None => String::new(),
+    }
 }
 
 /// Two digits behind the point, none that nobody can tell of large numbers.

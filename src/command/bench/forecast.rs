@@ -11,7 +11,7 @@ const PROGRAM: usize = 48 << 20;
 /// Bytes that a case will need at its peak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// Weights in memory: every number in the model's precision.
+    /// Weights in memory, all of them, as the model holds them.
     pub weights: usize,
     /// State, activations and logits of all its rows.
     pub work: usize,
@@ -33,10 +33,7 @@ impl Forecast {
         let forced = if encoder { case.test.depth().min(together(case.batch, vocabulary)) } else { 0 };
         let beginning = forced.saturating_mul(case.batch).saturating_mul(vocabulary * size_of::<f32>());
         let encoding = case.batch.saturating_mul(model.encode_bytes(source));
-        Self {
-            weights: outline.parameters.saturating_mul(outline.held.weights.bytes()),
-            work: encoding.max(decoding.saturating_add(beginning)),
-        }
+        Self { weights: outline.bytes, work: encoding.max(decoding.saturating_add(beginning)) }
     }
 
     /// Everything together.
@@ -49,5 +46,34 @@ impl Forecast {
         let available = available.filter(|a| self.total() > *a)?;
         let (total, weights, work) = (bytes(self.total()), bytes(self.weights), bytes(self.work));
         Some(format!("needs about {total} (weights {weights}, state and activations {work}), {} are available", bytes(available)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::REGISTRY;
+    use crate::checkpoint::{Checkpoint, Options, Outline};
+    use crate::command::bench::case::Test;
+    use crate::kernel::precision::Precision;
+    use crate::suite::Strategy;
+
+    /// Padding, factors of int8, tables by rows: what a forecast says of the weights is what a loaded model holds.
+    #[test]
+    fn weights_are_what_a_loaded_model_holds() {
+        for arch in REGISTRY {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("config.json"), arch.tiny).unwrap();
+            for dtype in [Precision::F32, Precision::Bf16, Precision::Int8] {
+                let options = Options { random_weights: Some(0), weights: Some(dtype), ..Options::default() };
+                let outline = Checkpoint::outline(dir.path(), &options).unwrap();
+                let held = Checkpoint::open(dir.path(), &options).unwrap().store.bytes_in_memory();
+                let test = Test::Generate { depth: 0, new: 1 };
+                let case = Case { model: 0, test, batch: 1, threads: 1, dtype, strategy: Strategy::Greedy };
+                let forecast = |outline: &Outline| Forecast::of(outline, &case).weights;
+                assert_eq!(forecast(&outline), held, "{} {dtype:?}", arch.model_type);
+                assert_ne!(held, outline.parameters * dtype.bytes(), "{} {dtype:?}: nothing is filled up", arch.model_type);
+            }
+        }
     }
 }

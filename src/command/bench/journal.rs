@@ -67,6 +67,7 @@ fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
     settings.insert("cases".into(), cases.into());
     settings.insert("warmup".into(), plan.protocol.warmup.into());
     settings.insert("delay".into(), json!(plan.protocol.delay));
+    settings.insert("take-turns".into(), plan.protocol.take_turns.into());
     settings
 }
 

@@ -3,7 +3,7 @@
 //! | question | file |
 //! |---|---|
 //! | what can be asked for? | `args`, `plan`, `entry`, `case`, `names` |
-//! | will it fit into memory? | `forecast` |
+//! | will it fit into memory, all models together or one at a time? | `forecast`, `turns` |
 //! | what is timed? | `work` |
 //! | in which order, and what if somebody interrupts? | `rounds`, `journal`, `progress` |
 //! | what do the runs say? | `figures`, `growth`, `compare`, `paper`, `quality` |
@@ -32,6 +32,7 @@ mod report;
 mod rounds;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod work;
 mod write;
 
@@ -54,6 +55,7 @@ use report::Table;
 use rounds::{End, Rounds};
 use std::io::Write;
 use std::path::Path;
+use turns::Turns;
 
 /// Checks everything that is cheap to check, measures, and reports.
 pub fn run(args: &BenchArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
@@ -117,16 +119,20 @@ fn bench(job: &Job, progress: &Progress, out: &mut dyn Write) -> Result<Exit> {
             return if (environment.stop)() { Ok(Exit::Interrupted) } else { Err(error) };
         }
     };
-    let mut early = Early::new(job, &quality, file.is_none() && args.format() == OutputFormat::Jsonl);
+    let turns = Turns::of(plan, environment.available);
+    if let Some(note) = turns.note().filter(|_| !job.quiet) {
+        progress.aside(|| say(format!("note: {note}")));
+    }
+    let mut early = Early::new(job, turns, &quality, file.is_none() && args.format() == OutputFormat::Jsonl);
     let end = {
         let mut done = |i: usize, measured: &Measured| early.print(i, measured, progress, out);
-        Rounds::new(plan, environment, journal.as_mut(), args.running.phases, (progress, &mut done)).run(&mut measured)?
+        Rounds::new(plan, (environment, turns), journal.as_mut(), args.running.phases, (progress, &mut done)).run(&mut measured)?
     };
     progress.end();
     let printed = early.printed;
     let figures = plan.cases.iter().zip(&measured).map(|(c, m)| figures(job, c, m)).collect();
     let paper = paper::lines(plan, &measured);
-    let mut table = Table { plan, environment, figures, quality, paper, changes: Vec::new(), remarks: Vec::new() };
+    let mut table = Table { plan, environment, turns, figures, quality, paper, changes: Vec::new(), remarks: Vec::new() };
     compare_with_baseline(job, &mut table, &measured);
     // an earlier table is worth more than the beginning of a new one
     let earlier = end == End::Interrupted && file.is_some_and(Path::exists);
@@ -153,14 +159,15 @@ fn quality(job: &Job, progress: &Progress) -> Result<Vec<Option<quality::Quality
 /// Records that are printed as soon as their case is done.
 struct Early<'a> {
     job: &'a Job<'a>,
+    turns: Turns,
     quality: &'a [Option<quality::Quality>],
     wanted: bool,
     printed: Vec<usize>,
 }
 
 impl<'a> Early<'a> {
-    fn new(job: &'a Job, quality: &'a [Option<quality::Quality>], wanted: bool) -> Self {
-        Self { job, quality, wanted, printed: Vec::new() }
+    fn new(job: &'a Job, turns: Turns, quality: &'a [Option<quality::Quality>], wanted: bool) -> Self {
+        Self { job, turns, quality, wanted, printed: Vec::new() }
     }
 
     /// False where nobody reads any more.
@@ -175,6 +182,7 @@ impl<'a> Early<'a> {
         let table = Table {
             plan,
             environment: self.job.environment,
+            turns: self.turns,
             figures,
             quality: self.quality.to_vec(),
             paper: Vec::new(),

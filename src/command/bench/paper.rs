@@ -1,5 +1,6 @@
 //! What a paper reported beside what was measured by its protocol.
 
+use super::case::Case;
 use super::figures::mean;
 use super::measured::Measured;
 use super::plan::{Plan, Protocol};
@@ -33,9 +34,16 @@ pub struct Line {
     pub ratio_measured: Option<Interval>,
     /// Whether `ratio_measured` has an interval.
     pub certain: bool,
+    /// How many times faster by the weights that a step reads, if nothing else took time; none for the encoder, whose bytes are no step's.
+    pub ratio_of_bytes: Option<f64>,
 }
 
 impl Line {
+    /// What was measured as a share of what the bytes predict.
+    fn of_bytes(&self) -> Option<f64> {
+        Some(self.ratio_measured.as_ref()?.value / self.ratio_of_bytes?)
+    }
+
     /// As a record holds it.
     pub fn json(&self) -> Value {
         let (measured, ratio) = (self.measured.as_ref(), self.ratio_measured.as_ref());
@@ -45,6 +53,7 @@ impl Line {
             "measured_ci95": measured.and_then(|m| m.ci95).map(rounded), "against": self.against,
             "paper_ratio": self.ratio_of_figures.map(rounded), "paper_ratio_in_text": self.ratio_of_text,
             "measured_ratio": ratio.map(|r| rounded(r.value)), "measured_ratio_low": bound(|r| r.low), "measured_ratio_high": bound(|r| r.high),
+            "bytes_ratio": self.ratio_of_bytes.map(rounded), "measured_over_bytes": self.of_bytes().map(rounded),
         })
     }
 }
@@ -71,10 +80,19 @@ pub fn lines(plan: &Plan, measured: &[Measured]) -> Vec<Line> {
             ratio_of_figures: other.map(|o| faster(r.unit.seconds(r.figure), o.unit.seconds(o.figure))),
             ratio_of_text: r.ratio,
             certain: interval.is_some(),
+            ratio_of_bytes: other
+                .filter(|_| r.quantity != Quantity::Encoder)
+                .and_then(|o| bytes_ratio(plan, &plan.cases[o.case], &plan.cases[r.case])),
             ratio_measured: interval.or_else(|| plain().map(|value| Interval { value, low: value, high: value })),
         }
     };
     plan.reported.iter().map(line).collect()
+}
+
+/// Bytes of weights that a step of the case `slow` reads, over those of `fast`; none where the latter reads none.
+pub fn bytes_ratio(plan: &Plan, slow: &Case, fast: &Case) -> Option<f64> {
+    let [slow, fast] = [slow, fast].map(|case| plan.models[case.model].sizes(case.dtype).model.step_bytes());
+    (fast > 0).then(|| slow as f64 / fast as f64)
 }
 
 /// Seconds by the paper's protocol, one number a run: the statistic over the tokens that are not dropped.
@@ -107,8 +125,20 @@ pub fn table(plan: &Plan, lines: &[Line]) -> Option<Table> {
     if lines.is_empty() {
         return None;
     }
-    let mut table = Table::new(["model", "test", "unit", "paper", "measured", "against", "paper's ratio", "in its text", "measured ratio"])
-        .right(&[3, 4, 6, 7, 8]);
+    let header = [
+        "model",
+        "test",
+        "unit",
+        "paper",
+        "measured",
+        "against",
+        "paper's ratio",
+        "in its text",
+        "measured ratio",
+        "by bytes",
+        "measured/bytes",
+    ];
+    let mut table = Table::new(header).right(&[3, 4, 6, 7, 8, 9, 10]);
     let times = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{}×", significant(x, 3)));
     for line in lines {
         let case = &plan.cases[line.case];
@@ -125,6 +155,8 @@ pub fn table(plan: &Plan, lines: &[Line]) -> Option<Table> {
             line.ratio_measured
                 .as_ref()
                 .map_or_else(|| "–".to_owned(), |r| format!("{}×", spread(r.value, line.certain.then_some((r.high - r.low) / 2.0)))),
+            times(line.ratio_of_bytes),
+            line.of_bytes().map_or_else(|| "–".to_owned(), |x| significant(x, 3)),
         ]);
     }
     Some(table)

@@ -3,9 +3,8 @@
 use super::args::BenchArgs;
 use super::case::{Case, Test};
 use super::entry::{Entry, Origin};
-use crate::checkpoint::Options;
 use crate::checkpoint::{Outline, Shipped};
-use crate::cli::CommonArgs;
+use crate::cli::{CommonArgs, Dtype};
 use crate::command::threads;
 use crate::error::{Error, Result};
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
@@ -24,6 +23,8 @@ pub struct Protocol {
     pub drop: usize,
     /// What a paper's figure is of the token times that are left.
     pub statistic: Statistic,
+    /// Whether somebody wants one model in memory at a time.
+    pub take_turns: bool,
 }
 
 /// All that is going to be done.
@@ -47,15 +48,15 @@ impl Plan {
     pub fn new(args: &BenchArgs, common: &CommonArgs) -> Result<Self> {
         let (threads, asked) = (threads::asked(common)?, common.threads.is_some());
         let threads = threads.as_slice();
-        let seed = args.running.seed;
         let mut plan = match &args.suite {
-            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), (seed, args.weights.options()))?,
+            Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), args)?,
             None => Self::of_arguments(args, threads)?,
         };
         let (running, protocol) = (&args.running, &mut plan.protocol);
         protocol.repetitions = running.repetitions.unwrap_or(protocol.repetitions);
         protocol.delay = running.delay.unwrap_or(protocol.delay);
         protocol.warmup &= !running.no_warmup;
+        protocol.take_turns |= running.take_turns;
         let cases = &plan.cases;
         let of = |m: usize| cases.iter().filter(move |c| c.model == m).map(|c| c.dtype);
         plan.models = plan.models.into_iter().enumerate().map(|(m, entry)| entry.with(of(m))).collect::<Result<_>>()?;
@@ -119,11 +120,12 @@ impl Plan {
                 }
             }
         }
-        let protocol = Protocol { repetitions: 5, warmup: true, delay: 0.0, drop: 0, statistic: Statistic::Mean };
+        let protocol = Protocol { repetitions: 5, warmup: true, delay: 0.0, drop: 0, statistic: Statistic::Mean, take_turns: false };
         Ok(Self { suite: None, models, cases, protocol, reported: Vec::new(), seed })
     }
 
-    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), (seed, options): (u64, Options)) -> Result<Self> {
+    fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), args: &BenchArgs) -> Result<Self> {
+        let (seed, options) = (args.running.seed, args.weights.options());
         let mut models = Vec::new();
         for model in &suite.models {
             let origin = match &model.origin {
@@ -136,6 +138,9 @@ impl Plan {
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
         };
+        let [dtype] = args.weights.dtype[..] else {
+            return Err(Error::usage("`--dtype` takes one type with a suite").hint("lists of types belong into the suite's cases"));
+        };
         let mut cases: Vec<Case> = Vec::new();
         let mut places = Vec::new(); // of the suite's cases among those
         for line in &suite.cases {
@@ -145,7 +150,12 @@ impl Plan {
                 return Err(at(error).hint("leave out `--threads`, or the suite's `threads`"));
             }
             let n = threads::possible(line.threads.unwrap_or(*threads)).map_err(at)?;
-            let case = case(line, &models[line.model].outline, n).map_err(at)?;
+            if dtype != Dtype::Auto && line.dtype != Dtype::Auto {
+                let error = Error::usage("`--dtype` beside a suite that asks for a type itself");
+                return Err(at(error).hint("leave out `--dtype`, or the suite's `dtype`"));
+            }
+            let dtype = if line.dtype == Dtype::Auto { dtype } else { line.dtype };
+            let case = case(&suite::Case { dtype, ..line.clone() }, &models[line.model].outline, n).map_err(at)?;
             let case = case.ok_or_else(|| suite.error(line.line, "a case that reads and writes nothing"))?;
             // different words may ask for the same: strategies where nothing is written
             let place = cases.iter().position(|c| *c == case).unwrap_or(cases.len());
@@ -166,6 +176,7 @@ impl Plan {
                 delay: p.delay.as_secs_f64(),
                 drop: p.drop,
                 statistic: p.statistic,
+                take_turns: p.take_turns,
             },
             reported,
             seed,

@@ -48,6 +48,7 @@ pub fn record(table: &Table, i: usize, measured: &Measured) -> Value {
     put("kv_dtype", entry.outline.held.cache.name().into());
     put("strategy", case.strategy.to_string().into());
     put("warmup", plan.protocol.warmup.into());
+    put("take_turns", table.turns.taken().into());
     put("repetitions", measured.samples.len().into());
     put("test_time", if measured.test_time.is_empty() { Value::Null } else { measured.test_time.clone().into() });
     put("error", measured.failure.as_ref().map(Error::message).into());

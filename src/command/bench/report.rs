@@ -11,6 +11,7 @@ use super::names::DIMENSIONS;
 use super::paper::{self, Line as PaperLine};
 use super::plan::Plan;
 use super::quality::Quality;
+use super::turns::Turns;
 use crate::kernel::simd::isa;
 use crate::report::{Table as Cells, bytes, fixed, grouped};
 
@@ -20,6 +21,8 @@ pub struct Table<'a> {
     pub plan: &'a Plan,
     /// The machine.
     pub environment: &'a Environment<'a>,
+    /// Whether the models took turns in memory.
+    pub turns: Turns,
     /// Figures of each case, if it was run.
     pub figures: Vec<Option<Figures>>,
     /// Quality of each model, if somebody asked.
@@ -51,14 +54,21 @@ impl Table<'_> {
         }
         lines.push(self.machine());
         let p = &self.plan.protocol;
-        let all: Vec<usize> = (0..self.plan.cases.len()).filter(|&i| self.figures[i].is_some()).collect();
         let runs = match p.repetitions {
             1 => "1 run a case".to_owned(),
-            n if super::rounds::together(self.plan, &all, self.environment.available) => format!("{n} runs a case, interleaved"),
-            n => format!("{n} runs a case, one model after the other: they do not fit into memory together"),
+            n => format!("{n} runs a case, interleaved"),
+        };
+        let warmup = match (p.warmup, self.turns) {
+            (true, Turns::No) => "a warm-up before",
+            (true, _) => "a warm-up after each load",
+            (false, _) => "no warm-up",
         };
         let mut shared = self.plan.constant();
-        shared.extend([runs, (if p.warmup { "a warm-up before" } else { "no warm-up" }).to_owned()]);
+        shared.push(runs);
+        if self.turns.taken() {
+            shared.push("one model in memory at a time".to_owned());
+        }
+        shared.push(warmup.to_owned());
         if self.plan.models.iter().all(|m| m.random.is_some()) {
             shared.push("made-up weights".to_owned());
         }
@@ -82,7 +92,11 @@ impl Table<'_> {
         parts.extend(self.phases(measured));
         parts.extend(self.growth(&lines));
         if let Some(cells) = paper::table(self.plan, &self.paper) {
-            let notes = vec!["ratios: how many times faster than the model in `against`; ±: 95 %".to_owned()];
+            let notes = vec![
+                "ratios: how many times faster than the model in `against`; ±: 95 %".to_owned(),
+                "by bytes: the weights that a step of that model reads over those of this one, the ratio if nothing but reading them took time"
+                    .to_owned(),
+            ];
             parts.push(Part { heading: "The paper", cells, notes });
         }
         parts.extend(self.baseline());
@@ -276,6 +290,21 @@ impl Table<'_> {
         Some(Part { heading: "Against the baseline", cells, notes: self.remarks.clone() })
     }
 
+    /// What taking turns is, and why it was done.
+    fn turns_line(&self) -> Option<String> {
+        let why = match self.turns {
+            Turns::No => return None,
+            Turns::Asked => "as asked".to_owned(),
+            Turns::Forced { together, available } => {
+                format!("as all together need about {} of {}", bytes(together), bytes(available))
+            }
+        };
+        let warmed = if self.plan.protocol.warmup { ", warmed up" } else { "" };
+        Some(format!(
+            "models take turns, {why}: in each round one after the other is loaded{warmed}, timed and let go; loading is not timed"
+        ))
+    }
+
     /// What was timed and what was not.
     pub fn footer(&self) -> Vec<String> {
         let mut lines = vec![
@@ -285,6 +314,7 @@ impl Table<'_> {
             "peak RSS: of the process in the case's first run, other models left out; B/token: growth of the state with a token of context; GB/s: weights and state that a step reads, over the median token".to_owned(),
             "timed: model and search; not timed: loading, tokenising, detokenising, printing; no end token, no logits processors".to_owned(),
         ];
+        lines.extend(self.turns_line());
         if let Some(short) = self.environment.bandwidth_note() {
             lines.push(short);
         }

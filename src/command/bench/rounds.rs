@@ -1,11 +1,11 @@
 //! Rounds: each case once, then each once again, so that a machine that slows down slows all of them.
 
 use super::Environment;
-use super::forecast::Forecast;
 use super::journal::Journal;
 use super::measured::Measured;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::turns::{Turns, groups, refusal, unit};
 use super::work::Worker;
 use crate::command::threads::pool;
 use crate::error::{Error, Result};
@@ -13,8 +13,8 @@ use crate::kernel::precision::Precision;
 use crate::machine::memory::give_back;
 use crate::model::Model;
 use rayon::ThreadPool;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Why the rounds came to an end.
@@ -30,8 +30,8 @@ pub enum End {
 
 /// A model in memory.
 struct Loaded {
-    index: usize,
-    dtype: Precision,
+    /// The model's number, and its precision.
+    unit: (usize, Precision),
     model: Box<dyn Model>,
     /// Bytes resident since it was loaded and not before.
     added: usize,
@@ -54,22 +54,25 @@ pub struct Rounds<'a> {
     pub progress: &'a Progress,
     /// Called when a case is done; false where nobody wants to hear of more.
     pub done: &'a mut News<'a>,
+    turns: Turns,
     pools: BTreeMap<usize, ThreadPool>,
+    /// Cases whose memory was read off.
+    weighed: BTreeSet<usize>,
 }
 
 impl<'a> Rounds<'a> {
     /// Ready to measure.
     pub fn new(
         plan: &'a Plan,
-        environment: &'a Environment<'a>,
+        (environment, turns): (&'a Environment<'a>, Turns),
         journal: Option<&'a mut Journal>,
         phases: bool,
         (progress, done): (&'a Progress, &'a mut News<'a>),
     ) -> Self {
-        Self { plan, environment, journal, phases, progress, done, pools: BTreeMap::new() }
+        Self { plan, environment, journal, phases, progress, done, turns, pools: BTreeMap::new(), weighed: BTreeSet::new() }
     }
 
-    /// Measures all cases that can be, those first that fit together.
+    /// Measures all cases that can be.
     pub fn run(mut self, measured: &mut [Measured]) -> Result<End> {
         self.refuse(measured);
         for case in &self.plan.cases {
@@ -77,65 +80,86 @@ impl<'a> Rounds<'a> {
                 place.insert(pool(case.threads)?);
             }
         }
-        for group in self.groups(measured) {
-            match self.group(&group, measured)? {
-                End::Done => {}
-                end => return Ok(end),
-            }
-        }
-        Ok(End::Done)
+        let open: Vec<usize> = (0..self.plan.cases.len()).filter(|&i| measured[i].failure.is_none()).collect();
+        if self.turns.taken() { self.in_turn(&groups(self.plan, &open), measured) } else { self.together(&open, measured) }
     }
 
     /// Notes the cases that their model cannot do, and those that do not fit into memory.
     fn refuse(&self, measured: &mut [Measured]) {
         for (case, measured) in self.plan.cases.iter().zip(measured.iter_mut()) {
-            let outline = self.plan.models[case.model].sizes(case.dtype);
-            let beyond = || case.beyond(outline.model.info());
-            let refusal = beyond().or_else(|| Forecast::of(outline, case).refusal(self.environment.available));
+            let refusal = refusal(self.plan, case, self.environment.available);
             measured.failure = refusal.map(|why| Error::new(why).hint("ask for shorter documents, smaller batches or fewer beams"));
         }
     }
 
-    /// Cases whose models are in memory together: all of them, or those of one model after the other where that is too much.
-    fn groups(&self, measured: &[Measured]) -> Vec<Vec<usize>> {
-        let open: Vec<usize> = (0..self.plan.cases.len()).filter(|&i| measured[i].failure.is_none()).collect();
-        let mut models: Vec<usize> = open.iter().map(|&i| self.plan.cases[i].model).collect();
-        models.sort_unstable();
-        models.dedup();
-        if together(self.plan, &open, self.environment.available) {
-            return vec![open];
-        }
-        models.iter().map(|&m| open.iter().copied().filter(|&i| self.plan.cases[i].model == m).collect()).collect()
+    /// Whether a case has something to do in the last round, or one before it.
+    fn open(&self, round: usize, measured: &Measured) -> bool {
+        let phases = self.phases && round == self.plan.protocol.repetitions && measured.phases.is_none();
+        measured.failure.is_none() && (measured.samples.len() < round || phases)
     }
 
-    fn group(&mut self, cases: &[usize], measured: &mut [Measured]) -> Result<End> {
+    /// All models are in memory: each case once, then each once again.
+    fn together(&mut self, cases: &[usize], measured: &mut [Measured]) -> Result<End> {
         let repetitions = self.plan.protocol.repetitions;
-        let open = |m: &Measured| m.samples.len() < repetitions || (self.phases && m.phases.is_none());
-        let todo: Vec<usize> = cases.iter().copied().filter(|&i| open(&measured[i])).collect();
+        let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(repetitions, &measured[i])).collect();
         let models = self.load(&todo, measured)?;
         let rounds = if self.plan.protocol.warmup { 0..=repetitions } else { 1..=repetitions };
         for round in rounds {
-            for &i in &todo {
-                if (self.environment.stop)() {
-                    return Ok(End::Interrupted);
-                }
-                if measured[i].failure.is_some() {
-                    continue;
-                }
-                // an earlier run may have done it already
-                if (round == 0 || measured[i].samples.len() < round) && !self.turn(i, round, &models, &mut measured[i])? {
-                    return Ok(End::Interrupted);
-                }
-                if round == repetitions && measured[i].failure.is_none() {
-                    match self.finish(i, &models, &mut measured[i])? {
-                        End::Done => {}
-                        end => return Ok(end),
-                    }
-                }
+            match self.round(&todo, round, &models, measured)? {
+                End::Done => {}
+                end => return Ok(end),
             }
         }
         drop(models);
         give_back();
+        Ok(End::Done)
+    }
+
+    /// One model is in memory: in each round one after the other is loaded, warmed up, timed and let go.
+    fn in_turn(&mut self, groups: &[Vec<usize>], measured: &mut [Measured]) -> Result<End> {
+        let warmup = self.plan.protocol.warmup.then_some(0);
+        for round in 1..=self.plan.protocol.repetitions {
+            for cases in groups {
+                let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(round, &measured[i])).collect();
+                if todo.is_empty() {
+                    continue;
+                }
+                if (self.environment.stop)() {
+                    return Ok(End::Interrupted);
+                }
+                let models = self.load(&todo, measured)?;
+                for round in warmup.into_iter().chain([round]) {
+                    match self.round(&todo, round, &models, measured)? {
+                        End::Done => {}
+                        end => return Ok(end),
+                    }
+                }
+                drop(models);
+                give_back();
+            }
+        }
+        Ok(End::Done)
+    }
+
+    /// Each of these cases once, unless an earlier run has done it already; after its last run what comes then.
+    fn round(&mut self, cases: &[usize], round: usize, models: &[Loaded], measured: &mut [Measured]) -> Result<End> {
+        for &i in cases {
+            if (self.environment.stop)() {
+                return Ok(End::Interrupted);
+            }
+            if measured[i].failure.is_some() {
+                continue;
+            }
+            if (round == 0 || measured[i].samples.len() < round) && !self.turn(i, round, models, &mut measured[i])? {
+                return Ok(End::Interrupted);
+            }
+            if round == self.plan.protocol.repetitions && measured[i].failure.is_none() {
+                match self.finish(i, models, &mut measured[i])? {
+                    End::Done => {}
+                    end => return Ok(end),
+                }
+            }
+        }
         Ok(End::Done)
     }
 
@@ -144,7 +168,7 @@ impl<'a> Rounds<'a> {
         let mut models: Vec<Loaded> = Vec::new();
         for &i in cases {
             let case = &self.plan.cases[i];
-            if measured[i].failure.is_some() || models.iter().any(|m| (m.index, m.dtype) == (case.model, case.dtype)) {
+            if measured[i].failure.is_some() || models.iter().any(|m| m.unit == unit(case)) {
                 continue;
             }
             self.progress.load(&self.plan.models[case.model].name);
@@ -157,7 +181,7 @@ impl<'a> Rounds<'a> {
                     let model = checkpoint.model;
                     drop(checkpoint.store);
                     give_back();
-                    models.push(Loaded { index: case.model, dtype: case.dtype, model, added: resident().saturating_sub(before) });
+                    models.push(Loaded { unit: unit(case), model, added: resident().saturating_sub(before) });
                 }
                 Err(error) => {
                     for &j in cases.iter().filter(|&&j| self.plan.cases[j].model == case.model) {
@@ -174,7 +198,7 @@ impl<'a> Rounds<'a> {
         self.progress.run(&self.plan.describe(&self.plan.cases[i]), round, self.plan.protocol.repetitions);
         self.wait();
         // memory is read off a case's first run: the others are alike, and nothing disturbs their times
-        let weigh = round == 0 || (measured.samples.is_empty() && !self.plan.protocol.warmup);
+        let weigh = !self.weighed.contains(&i) && (round == 0 || (measured.samples.is_empty() && !self.plan.protocol.warmup));
         if weigh {
             give_back();
         }
@@ -189,8 +213,9 @@ impl<'a> Rounds<'a> {
             }
         };
         if weigh {
+            self.weighed.insert(i);
             let case = &self.plan.cases[i];
-            let others: usize = models.iter().filter(|m| (m.index, m.dtype) != (case.model, case.dtype)).map(|m| m.added).sum();
+            let others: usize = models.iter().filter(|m| m.unit != unit(case)).map(|m| m.added).sum();
             measured.peak = self.environment.gauge.peak().map(|p| p.saturating_sub(others));
         }
         if round > 0 {
@@ -228,25 +253,10 @@ impl<'a> Rounds<'a> {
     /// Calls `f` on the threads of case `i` with what runs its model.
     fn with<T: Send>(&self, i: usize, models: &[Loaded], f: impl Fn(&Worker, &super::case::Case) -> Result<T> + Send + Sync) -> Result<T> {
         let case = &self.plan.cases[i];
-        let loaded = models.iter().find(|m| (m.index, m.dtype) == (case.model, case.dtype));
+        let loaded = models.iter().find(|m| m.unit == unit(case));
         let model = loaded.ok_or_else(|| Error::new("the model of the case is not loaded"))?.model.as_ref();
         let pool = self.pools.get(&case.threads).ok_or_else(|| Error::new("no threads were started for the case"))?;
         let worker = Worker { model, clock: &self.environment.clock, seed: self.plan.seed, stop: &*self.environment.stop };
         pool.install(|| f(&worker, case))
     }
-}
-
-/// Whether the models of these cases fit into memory together, with the hungriest case.
-pub fn together(plan: &Plan, cases: &[usize], available: Option<usize>) -> bool {
-    let mut weights = BTreeMap::new();
-    let (mut work, mut program) = (0, 0);
-    for &i in cases {
-        let case = &plan.cases[i];
-        let forecast = Forecast::of(plan.models[case.model].sizes(case.dtype), case);
-        weights.insert((case.model, case.dtype.name()), forecast.weights);
-        work = work.max(forecast.work);
-        program = forecast.total() - forecast.weights - forecast.work;
-    }
-    let all = weights.values().sum::<usize>().saturating_add(work).saturating_add(program);
-    available.is_none_or(|a| all <= a)
 }

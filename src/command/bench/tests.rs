@@ -105,6 +105,15 @@ impl World {
         Self { dir, tick, cpu: "Fake CPU @ 3 GHz", available: 1 << 30, earlier: (0, 0), stop: u64::MAX }
     }
 
+    /// Adds BART with more inner features in its decoder, as `wide`: a step reads more.
+    fn wide(&self) {
+        let tiny = REGISTRY.iter().find(|a| a.model_type == "bart").unwrap().tiny;
+        let config = tiny.replace("\"decoder_ffn_dim\": 36", "\"decoder_ffn_dim\": 100");
+        assert_ne!(config, tiny);
+        std::fs::create_dir(self.path("wide")).unwrap();
+        std::fs::write(self.path("wide/config.json"), config).unwrap();
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -95,7 +95,7 @@ impl Worker<'_> {
     /// `read` is called when something has been read, outside of what is timed.
     fn probed(&self, case: &Case, probe: Probe, read: &mut dyn FnMut(Read)) -> Result<Option<Sample>> {
         let info = self.model.info();
-        let rows: Vec<Vec<u32>> = (0..case.batch).map(|row| self.ids(case.test.source(), 2 * row as u64)).collect();
+        let rows: Vec<Vec<u32>> = (0..case.batch).map(|row| self.document(case.test.source(), 2 * row as u64)).collect();
         let settings = settings(case);
         let seeds: Vec<u64> = (0..case.batch as u64).map(|row| self.seed.wrapping_add(row)).collect();
         let source = Source { probe, ..Source::new(rows.clone()) };
@@ -141,6 +141,13 @@ impl Worker<'_> {
             self.model.score(&chunk, state)?;
         }
         Ok(())
+    }
+
+    /// What a row reads first: seeded token ids, the first of them what the model reads before any prompt, if it has such a token.
+    fn document(&self, n: usize, stream: u64) -> Vec<u32> {
+        let mut ids = self.ids(n, stream);
+        ids.first_mut().zip(self.model.info().prompt_start).into_iter().for_each(|(first, start)| *first = start);
+        ids
     }
 
     /// Seeded token ids; a longer document begins with a shorter one.
@@ -245,6 +252,21 @@ mod tests {
             worker(&*model, &clock).phases(&case(Test::Encoder { source: 9, depth, new: 3 }, 1, Strategy::Greedy)).unwrap().unwrap()
         };
         assert_eq!(times(0), times(40));
+    }
+
+    /// What a decoder-only model of trax reads begins with its start token, and is as long as before.
+    #[test]
+    fn documents_begin_with_what_their_model_reads_first() {
+        let clock: Arc<dyn Clock> = Arc::new(Fake::ticking(Duration::from_nanos(1)));
+        let (gpt2, reformer) = (tiny("gpt2"), tiny("trax_reformer_lm"));
+        for n in [1, 2, 40] {
+            let [plain, begun] = [&gpt2, &reformer].map(|model| worker(&**model, &clock).document(n, 4));
+            assert_eq!((begun.len(), begun[0]), (n, 0));
+            assert_eq!(begun[1..], worker(&*reformer, &clock).ids(n, 4)[1..]);
+            assert_eq!(plain, worker(&*gpt2, &clock).ids(n, 4));
+        }
+        let begun = |seed| Worker { seed, ..worker(&*reformer, &clock) }.ids(1, 0)[0];
+        assert!((0..9).any(|seed| begun(seed) != 0), "made-up ids begin with anything");
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub struct Piece {
 impl Decoder<'_> {
     /// A document's tokens, within what the model can read.
     pub fn prepare(&self, document: &str) -> Result<Prepared> {
-        let prepared = fit(&self.codec.encode(document)?, self.room(), self.overflow)?;
+        let prepared = fit(&self.codec.encode(document)?.begin_with(self.model.info().prompt_start), self.room(), self.overflow)?;
         let n = prepared.pieces.iter().map(Vec::len).min().unwrap_or(0);
         match self.global.iter().flatten().find(|&&p| p >= n) {
             Some(position) => Err(Error::new(format!("`--global-tokens` names position {position}, the document has {n} tokens"))

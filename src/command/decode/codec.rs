@@ -48,6 +48,20 @@ impl Encoded {
     }
 }
 
+impl Encoded {
+    /// With the token that the model reads before any prompt ([`crate::model::Info::prompt_start`]) in front, unless it stands there already.
+    pub fn begin_with(mut self, start: Option<u32>) -> Self {
+        let Some(start) = start.filter(|start| self.head.first() != Some(start)) else { return self };
+        // one that was given with the document belongs in front of each of its pieces
+        if self.head.is_empty() && self.body.first() == Some(&start) {
+            self.body.remove(0);
+            self.spans.drain(..self.spans.len().min(1));
+        }
+        self.head.insert(0, start);
+        self
+    }
+}
+
 impl Codec {
     /// A codec of text. The tokenizer's own truncation would be a silent cut, its padding invisible garbage: both go.
     pub fn text(mut tokenizer: Tokenizer, before: &str, after: &str) -> Result<Self> {
@@ -129,6 +143,29 @@ mod tests {
         let codec = Codec::text(words(), "", " so").unwrap();
         let e = codec.encode("a b").unwrap();
         assert_eq!(codec.decode(&e.tail).unwrap(), "so");
+    }
+
+    #[test]
+    fn a_prompt_begins_with_what_its_model_reads_first() {
+        let ids = |text: &str, start| Codec::Ids { vocab_size: 9 }.encode(text).unwrap().begin_with(start);
+        let (head, body) = (|e: &Encoded| e.head.clone(), |e: &Encoded| e.body.clone());
+        for (text, start, before, document) in [
+            ("3 4", Some(7), vec![7], vec![3, 4]),
+            ("7 4", Some(7), vec![7], vec![4]),
+            ("7 7", Some(7), vec![7], vec![7]),
+            ("4 7", Some(7), vec![7], vec![4, 7]),
+            ("7 4", None, vec![], vec![7, 4]),
+        ] {
+            let e = ids(text, start);
+            assert_eq!((head(&e), body(&e)), (before, document), "{text}");
+        }
+        // the tokenizer may put it there itself
+        let codec = Codec::text(words(), "", "").unwrap();
+        let plain = codec.encode("a b c").unwrap();
+        assert_eq!(plain.clone().begin_with(Some(plain.head[0])), plain);
+        let e = codec.encode("a b c").unwrap().begin_with(Some(2));
+        assert_eq!((e.head.len(), e.body.len(), e.spans.len()), (plain.head.len() + 1, 3, 3));
+        assert_eq!((e.head[0], e.with(1..3)[1]), (2, plain.head[0]));
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Echo {
             attention: "full".into(),
             default_global: None,
             layers: (1, 1),
+            prompt_start: None,
         })
     }
 

@@ -48,7 +48,7 @@ impl Texts {
         let limit = limit(checkpoint.model.info());
         let (documents, cut) = match &args.documents {
             Some(file) => read(file, args, checkpoint, limit)?,
-            None => (made_up(checkpoint.model.info().vocab_size, limit), 0),
+            None => (made_up(checkpoint.model.info(), limit), 0),
         };
         let all: Vec<Text> = if checkpoint.model.info().encoder_decoder {
             let settings = settings(checkpoint)?;
@@ -85,7 +85,7 @@ fn read(file: &str, args: &CompareArgs, checkpoint: &mut Checkpoint, limit: Opti
     let (mut all, mut cut) = (Vec::new(), 0);
     for item in Documents::open(&[file.to_owned()], args.reading()) {
         let item = item?;
-        let encoded = codec.encode(&item.text?).map_err(|e| e.at(&item.place))?;
+        let encoded = codec.encode(&item.text?).map_err(|e| e.at(&item.place))?.begin_with(checkpoint.model.info().prompt_start);
         let fitted = fit(&encoded, room, Overflow::Truncate).map_err(|e| e.at(&item.place))?;
         cut += usize::from(fitted.n_used < fitted.n_input);
         all.extend(fitted.pieces);
@@ -97,11 +97,17 @@ fn read(file: &str, args: &CompareArgs, checkpoint: &mut Checkpoint, limit: Opti
 }
 
 /// Seeded token ids.
-fn made_up(vocabulary: usize, limit: Option<usize>) -> Vec<Vec<u32>> {
+fn made_up(info: &Info, limit: Option<usize>) -> Vec<Vec<u32>> {
     let (documents, tokens) = MADE_UP;
+    let vocabulary = info.vocab_size;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut id = || ((u64::from(rng.next_u32()) * vocabulary as u64) >> 32) as u32;
-    (0..documents).map(|_| (0..limit.map_or(tokens, |most| tokens.min(most))).map(|_| id()).collect()).collect()
+    let mut document = || {
+        let mut ids: Vec<u32> = (0..limit.map_or(tokens, |most| tokens.min(most))).map(|_| id()).collect();
+        ids.first_mut().zip(info.prompt_start).into_iter().for_each(|(first, start)| *first = start);
+        ids
+    };
+    (0..documents).map(|_| document()).collect()
 }
 
 /// The checkpoint's own settings, made greedy. No end is forced where the tokens run out: the model did not choose it.

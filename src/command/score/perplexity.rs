@@ -135,8 +135,11 @@ fn whole(tokenizer: Option<Tokenizer>, name: &str) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// The token before the first: begin of text, else end of text, as the lm-evaluation-harness chooses it.
+/// The token before the first: what the model reads before any prompt, else begin of text, else end of text, as the lm-evaluation-harness chooses it.
 fn first_token(checkpoint: &Checkpoint) -> Result<u32> {
+    if let Some(start) = checkpoint.model.info().prompt_start {
+        return Ok(start);
+    }
     let configs = [Some(&checkpoint.config), checkpoint.generation_config.as_ref()];
     let id = |key: &str| configs.iter().flatten().find_map(|c| c.get(key).and_then(Value::as_u64)).and_then(|id| u32::try_from(id).ok());
     id("bos_token_id").or_else(|| id("eos_token_id")).ok_or_else(|| {

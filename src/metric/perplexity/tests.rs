@@ -105,6 +105,7 @@ impl Endless {
             attention: String::new(),
             default_global: None,
             layers: (0, 1),
+            prompt_start: None,
         })
     }
 

@@ -12,7 +12,7 @@ fn unknown_keys() {
     refused(&[(31, "drop = 2")], 31, "unknown key `drop` in `[[case]]`", "`drop` stands in `[protocol]`");
     refused(&[(9, "source = \"x\"")], 9, "unknown key `source` in `[protocol]`", "`source` stands at the top");
     refused(&[(9, "threads = 2")], 9, "unknown key `threads` in `[protocol]`", "`threads` stands in `[[case]]` and in `[[reported]]`");
-    let known = "known in `[protocol]` are `repetitions`, `warmup`, `drop`, `statistic`, `delay`";
+    let known = "known in `[protocol]` are `repetitions`, `warmup`, `drop`, `statistic`, `delay`, `take-turns`";
     refused(&[(9, "colour = 2")], 9, "unknown key `colour` in `[protocol]`", known);
     // the first in the file, not in the alphabet
     refused(&[(5, "zebra = 1"), (6, "aardvark = 1")], 5, "unknown key `zebra` in `[protocol]`", known);
@@ -51,6 +51,7 @@ fn wrong_types() {
     );
     refused(&[(5, "repetitions = \"3\"")], 5, "`repetitions` is a string, not a whole number", "for instance `repetitions = 5`");
     refused(&[(6, "warmup = \"no\"")], 6, "`warmup` is a string, not a boolean", "for instance `warmup = true`");
+    refused(&[(10, "take-turns = \"one\"")], 10, "`take-turns` is a string, not a boolean", "for instance `take-turns = true`");
     refused(&[(9, "delay = 2026-01-01")], 9, "`delay` is a date or time, not a number", "for instance `delay = 0.5`");
     refused(&[(15, "seed = [1]")], 15, "`seed` is an array, not a whole number", "for instance `seed = 0`");
     refused(&[(28, "models = {}")], 28, "`models` is a table, not a string", "for instance `models = [\"led\", \"bart\"]`");

@@ -18,7 +18,7 @@ pub(super) const GOOD: [&str; 54] = [
     "drop = 2",
     "statistic = \"median\"",
     "delay = 0.5",
-    "", // 10
+    "take-turns = true", // 10
     "[[model]]",
     "name = \"led\"",
     "path = \"../led\"",
@@ -101,8 +101,14 @@ fn small(end: &str) -> String {
 fn a_file_with_everything() {
     let suite = parse(&edited(&[])).unwrap();
     assert_eq!((suite.file.as_str(), suite.summary.as_str(), suite.source.as_deref()), ("x.toml", "LED against BART", Some("a paper")));
-    let protocol =
-        Protocol { repetitions: 3, warmup: false, drop: 2, statistic: Statistic::Median, delay: std::time::Duration::from_millis(500) };
+    let protocol = Protocol {
+        repetitions: 3,
+        warmup: false,
+        drop: 2,
+        statistic: Statistic::Median,
+        delay: std::time::Duration::from_millis(500),
+        take_turns: true,
+    };
     assert_eq!(suite.protocol, protocol);
     let led = Model { name: "led".into(), origin: Origin::Directory("suites/../led".into()), random_weights: Some(7), line: 13 };
     let bart = Model { name: "bart".into(), origin: Origin::Shipped("bart-base".into()), random_weights: None, line: 19 };
@@ -150,7 +156,8 @@ fn a_file_with_everything() {
 #[test]
 fn what_is_left_open_has_the_command_lines_default() {
     let suite = parse(&small("")).unwrap();
-    let protocol = Protocol { repetitions: 5, warmup: true, drop: 0, statistic: Statistic::Mean, delay: std::time::Duration::ZERO };
+    let protocol =
+        Protocol { repetitions: 5, warmup: true, drop: 0, statistic: Statistic::Mean, delay: std::time::Duration::ZERO, take_turns: false };
     assert_eq!((suite.protocol, suite.source, suite.reported), (protocol, None, vec![]));
     let [case] = &suite.cases[..] else { panic!("{:?}", suite.cases) };
     let expected = (0, 1, None, Dtype::Auto, Strategy::Greedy);

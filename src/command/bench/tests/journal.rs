@@ -145,6 +145,7 @@ fn other_settings_are_refused_by_name() {
         ("-t 1", "-t 2", "other cases"),
         (",{dir}/bart", "", "other models"),
         ("-t 1", "-t 1 --no-warmup", "other settings: `warmup` was `true`, now it is `false`"),
+        ("-t 1", "-t 1 --take-turns", "other settings: `take-turns` was `false`, now it is `true`"),
         ("-t 1", "-t 1 --delay 0.5", "other settings: `delay` was `0.0`, now it is `0.5`"),
     ] {
         let ran = world.run(&(GROWTH.replace(from, to) + FILE + " --resume"));

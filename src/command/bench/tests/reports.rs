@@ -123,6 +123,7 @@ fn the_time_by_phase() {
 fn what_a_paper_reports() {
     for statistic in ["mean", "median", "min", "sum"] {
         let world = World::new(uneven);
+        world.wide();
         let suite = if statistic == "sum" { "paper-sum.toml" } else { "paper.toml" };
         world.write("paper.toml", &world.stored(suite).replace("{statistic}", statistic));
         let ran = world.run("--suite {dir}/paper.toml -t 1");
