@@ -95,7 +95,8 @@ mod tests {
         // queries and keys of a local convolution, its values; two halves of a controller
         assert_eq!((of(8, 16, 576), of(4, 16, 192), of(2, 1, 9216), of(6, 1, 1024)), ((16, 2), (16, 1), (1, 1), (1, 3)));
         assert_eq!(of(1, 16, 1024).0, 8);
-        assert_eq!(Grid::of_made(4, 16, (1024, 96), 2), Grid { rows: 8, panels: 2 });
+        // a multiplicative layer: each thread reads its own half of the panels
+        assert_eq!(Grid::of_made(4, 16, (1024, 96), 2), Grid { rows: 16, panels: 2 });
         // a loss layer's panels are read once
         assert_eq!(Grid::of_made(250, 8, (9216, 12), 2).rows, 8);
     }
