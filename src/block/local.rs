@@ -10,29 +10,18 @@
 use super::Linear;
 use super::dense::module;
 use crate::error::{Error, Result};
-use crate::kernel::linear::{Layout, Packed, apply};
+use crate::kernel::linear::{Layout, Packed};
+use crate::kernel::local::{Conv, Shape, convolve};
 use crate::memory::Memory;
 use crate::weights::{Form, Weights};
 
 /// The convolution; of a single module, trax makes a dense layer without length.
 #[derive(Debug)]
 pub enum Local {
-    /// Several modules.
-    Conv(Conv),
+    /// Several modules: what the kernel spans, and the kernel (u, F · k · D_x) with bias.
+    Conv(Shape, Packed),
     /// One module.
     Full(Linear),
-}
-
-/// Its kernel.
-#[derive(Debug)]
-pub struct Conv {
-    modules: usize,
-    /// D_x, features of an input module.
-    width: usize,
-    /// (k, F).
-    span: (usize, usize),
-    /// (u, F · k · D_x) with bias.
-    kernel: Packed,
 }
 
 /// The last F − 1 rows that each row of a batch gave to a convolution, oldest first; zeros at the start.
@@ -43,6 +32,16 @@ impl History {
     /// Of `rows` rows of a batch that keep nothing.
     pub fn nothing(rows: usize) -> Self {
         Self(vec![Vec::new(); rows])
+    }
+
+    /// Moves on by the rows of a batch, (b, t, d).
+    pub fn read(&mut self, x: &[f32]) {
+        let share = x.len() / self.0.len().max(1);
+        for (past, x) in self.0.iter_mut().zip(x.chunks_exact(share.max(1))) {
+            let keep = past.len();
+            past.extend_from_slice(&x[x.len().saturating_sub(keep)..]);
+            past.drain(..past.len() - keep);
+        }
     }
 }
 
@@ -80,13 +79,13 @@ impl Local {
         let bias = w.get("conv.bias", &[u])?;
         let form = Form::whole((u, f * k * width), Layout::InOut);
         let kernel = w.packed_of("conv.kernel", &[f, k, width, u], &form, Some(bias))?;
-        Ok(Self::Conv(Conv { modules, width, span, kernel }))
+        Ok(Self::Conv(Shape { modules, width, k, f }, kernel))
     }
 
     /// Outputs and inputs.
     pub fn shape(&self) -> (usize, usize) {
         match self {
-            Self::Conv(c) => (c.modules * c.kernel.outputs, c.modules * c.width),
+            Self::Conv(shape, kernel) => (shape.modules * kernel.outputs, shape.modules * shape.width),
             Self::Full(l) => l.shape(),
         }
     }
@@ -94,7 +93,7 @@ impl Local {
     /// Bytes of weights, all of which a step reads.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Conv(c) => c.kernel.bytes(),
+            Self::Conv(_, kernel) => kernel.bytes(),
             Self::Full(l) => l.bytes(),
         }
     }
@@ -107,53 +106,35 @@ impl Local {
     /// Bytes of the history of one row.
     pub fn history_bytes(&self) -> usize {
         match self {
-            Self::Conv(c) => (c.span.1 - 1) * c.modules * c.width * size_of::<f32>(),
+            Self::Conv(s, _) => (s.f - 1) * s.modules * s.width * size_of::<f32>(),
             Self::Full(_) => 0,
         }
     }
 
-    /// Rows of numbers of the `history.rows` rows of a batch, t each: (b, t, in) -> (b, t, out). The history has read them afterwards.
+    /// Numbers of the rows of a batch, t positions each: (b, t, in) -> (b, t, out). The history has read them afterwards.
     pub fn apply(&self, x: &[f32], history: &mut History) -> Vec<f32> {
-        let [y] = Self::all([self], x, history);
+        let [y] = Self::all([(self, x, history)]);
+        history.read(x);
         y
     }
 
-    /// Several that read the same, with the same spans: their windows are gathered once.
-    pub fn all<const N: usize>(all: [&Self; N], x: &[f32], history: &mut History) -> [Vec<f32>; N] {
-        let convs = all.map(|l| if let Self::Conv(c) = l { Some(c) } else { None });
-        let mut kernels = convs.iter().flatten();
-        let Some(first) = kernels.next() else {
-            return all.map(|l| if let Self::Full(l) = l { l.apply(x) } else { Vec::new() });
+    /// Several, each with what it reads, in one loop. The histories stay as they are: see [`History::read`].
+    pub fn all<const N: usize>(all: [(&Self, &[f32], &History); N]) -> [Vec<f32>; N] {
+        let conv = |(local, x, history): (&Self, &'_ [f32], &'_ History)| match local {
+            Self::Conv(shape, kernel) => Some((*shape, kernel.inputs, x.len(), history.0.len())),
+            Self::Full(_) => None,
         };
-        let windows = first.windows(x, history);
-        apply(convs.map(|c| &c.unwrap_or(first).kernel), &windows)
-    }
-}
-
-impl Conv {
-    /// For each position and module, what lies under the kernel: (b · t · S, F · k · D_x). The history moves on.
-    fn windows(&self, x: &[f32], history: &mut History) -> Vec<f32> {
-        let (d, (k, f)) = (self.modules * self.width, self.span);
-        let t = x.len() / d / history.0.len().max(1);
-        let mut out = Vec::with_capacity(x.len() * k * f);
-        for (x, past) in x.chunks_exact((t * d).max(1)).zip(&mut history.0) {
-            // row r of what the kernel sees: F − 1 rows of the past, then the present ones
-            let row = |r: usize| if r < f - 1 { &past[r * d..(r + 1) * d] } else { &x[(r + 1 - f) * d..(r + 2 - f) * d] };
-            for at in 0..t {
-                for s in 0..self.modules {
-                    for a in 0..f {
-                        let row = row(at + a);
-                        let (first, last) = (s as isize - (k / 2) as isize, s + k / 2);
-                        out.extend(std::iter::repeat_n(0.0, (-first).max(0) as usize * self.width));
-                        out.extend_from_slice(&row[first.max(0) as usize * self.width..(last + 1).min(self.modules) * self.width]);
-                        out.extend(std::iter::repeat_n(0.0, (last + 1).saturating_sub(self.modules) * self.width));
-                    }
-                }
-            }
-            past.extend_from_slice(x);
-            past.drain(..t * d);
+        // one module is a dense layer for all of them, or for none
+        if all.iter().any(|one| conv(*one).is_none()) {
+            return all.map(|(local, x, history)| match local {
+                Self::Full(linear) => linear.apply(x),
+                Self::Conv(..) => Self::all([(local, x, history)]).concat(),
+            });
         }
-        out
+        convolve(all.map(|(local, x, history)| match local {
+            Self::Conv(shape, kernel) => Conv { shape: *shape, kernel, x, past: &history.0 },
+            Self::Full(_) => unreachable!("looked for above"),
+        }))
     }
 }
 
@@ -162,17 +143,17 @@ mod tests {
     use super::*;
     use crate::kernel::testing::noise;
 
-    fn conv(modules: usize, width: usize, u: usize, span: (usize, usize)) -> (Conv, Vec<f32>, Vec<f32>) {
+    fn conv(modules: usize, width: usize, u: usize, span: (usize, usize)) -> (Local, Vec<f32>, Vec<f32>) {
         let (kernel, bias) = (noise(span.0 * span.1 * width * u, 3), noise(u, 4));
         let packed = Packed::new(&kernel, (u, span.0 * span.1 * width), Layout::InOut, Some(bias.clone()));
-        (Conv { modules, width, span, kernel: packed }, kernel, bias)
+        (Local::Conv(Shape { modules, width, k: span.0, f: span.1 }, packed), kernel, bias)
     }
 
     /// The sum of the module's head, number by number.
     #[test]
     fn is_its_definition_in_any_cut() {
         for (modules, width, u, (k, f), t) in [(4, 3, 5, (3, 3), 7), (2, 5, 2, (5, 2), 4), (6, 2, 3, (1, 4), 5), (3, 4, 4, (3, 1), 3)] {
-            let (conv, kernel, bias) = conv(modules, width, u, (k, f));
+            let (local, kernel, bias) = conv(modules, width, u, (k, f));
             let x = noise(t * modules * width, 9);
             let at = |p: isize, s: isize, i: usize| match (p, s) {
                 (p, s) if p < 0 || s < 0 || s >= modules as isize => 0.0,
@@ -191,7 +172,6 @@ mod tests {
                     }
                 }
             }
-            let local = Local::Conv(conv);
             let whole = local.apply(&x, &mut local.history(1));
             for (got, want) in whole.iter().zip(&want) {
                 assert!((f64::from(*got) - want).abs() < 1e-5, "{got} {want}");
@@ -208,9 +188,8 @@ mod tests {
     /// With one module and one position under the kernel it is the same small matrix for every module.
     #[test]
     fn a_kernel_of_one_is_a_repeated_block() {
-        let (conv, kernel, bias) = conv(4, 3, 2, (1, 1));
+        let (local, kernel, bias) = conv(4, 3, 2, (1, 1));
         let x = noise(5 * 12, 7);
-        let local = Local::Conv(conv);
         let got = local.apply(&x, &mut local.history(1));
         let block = Packed::new(&kernel, (2, 3), Layout::InOut, Some(bias));
         assert_eq!(got, block.apply(&x));

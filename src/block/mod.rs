@@ -27,7 +27,7 @@ pub use embed::Embedding;
 pub use experts::Experts;
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
-pub use local::{Conv, History, Local};
+pub use local::{History, Local};
 pub use norm::LayerNorm;
 pub use position::Positions;
 pub use recurrent::{Cells, Recurrent, Sru};

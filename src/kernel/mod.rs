@@ -1,7 +1,7 @@
 //! CPU loops over slices; nothing here knows a tensor but [`slice()`] and [`tensor`].
 //!
 //! - [`linear`]: products with packed weights
-//! - [`rows`], [`sparse_ff`], [`factored`]: weights of which a step reads a part, or that stand for larger ones
+//! - [`rows`], [`sparse_ff`], [`factored`], [`local`]: weights of which a step reads a part, or that stand for larger ones
 //! - [`attention`]: softmax attention over stored [`keys`]
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
@@ -13,6 +13,7 @@ pub mod elementwise;
 pub mod factored;
 pub mod keys;
 pub mod linear;
+pub mod local;
 pub mod pool;
 pub mod precision;
 pub mod rows;

@@ -173,21 +173,27 @@ impl Mixer for MultConv {
     fn forward(&self, xs: &Tensor, memory: &mut Rings) -> Result<Tensor> {
         let mixed = slice(xs, |x| {
             let m = self.mult.apply(x); // (b t, d)
-            // queries and keys read the history before the values do, which read the same rows of it
-            let v = match self.shape.concat {
-                Concat::None => self.v.apply(&m, &mut memory.m.clone()),
-                _ => self.v.apply(&self.concat(&m, x), &mut memory.c),
+            let c = (self.shape.concat != Concat::None).then(|| self.concat(&m, x));
+            let v = match &c {
+                None => (&self.v, &m[..], &memory.m),
+                Some(c) => (&self.v, &c[..], &memory.c),
             };
-            match &self.k {
+            let q = (&self.q, &m[..], &memory.m);
+            let mixed = match &self.k {
                 None => {
-                    let q = self.q.apply(&m, &mut memory.m);
+                    let [q, v] = Local::all([q, v]);
                     self.attention.causal([&q, &q, &v], &mut memory.kv)
                 }
                 Some(k) => {
-                    let [q, k] = Local::all([&self.q, k], &m, &mut memory.m);
+                    let [q, k, v] = Local::all([q, (k, &m, &memory.m), v]);
                     self.attention.causal([&q, &k, &v], &mut memory.kv)
                 }
+            };
+            memory.m.read(&m);
+            if let Some(c) = &c {
+                memory.c.read(c);
             }
+            mixed
         })?;
         self.stage.forward(&tensor(mixed, xs.shape())?, &mut memory.out)
     }

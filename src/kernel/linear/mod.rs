@@ -16,7 +16,7 @@ pub mod avx512;
 pub mod grid;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod operands;
+pub(in crate::kernel) mod operands;
 pub mod pack;
 pub mod portable;
 pub mod product;
