@@ -99,7 +99,14 @@ impl Shipped {
 
 impl From<Checkpoint> for Outline {
     fn from(c: Checkpoint) -> Self {
-        Self { parameters: c.store.parameters(), bytes: c.store.bytes_in_memory(), name: c.name, model: c.model, config: c.config, held: c.held }
+        Self {
+            parameters: c.store.parameters(),
+            bytes: c.store.bytes_in_memory(),
+            name: c.name,
+            model: c.model,
+            config: c.config,
+            held: c.held,
+        }
     }
 }
 

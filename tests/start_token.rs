@@ -73,12 +73,15 @@ fn texts_are_those_of_traxs_loop() {
     for config in [LM, REFORMER, PAIR] {
         let dir = model(config, 64);
         let own = weights(dir.path(), 3);
-        std::fs::write(dir.path().join("d.jsonl"), "{\"text\": \"5 9 33\"}\n{\"text\": \"0 5 9 33\"}\n{\"text\": \"60\"}\n").expect("a file");
+        std::fs::write(dir.path().join("d.jsonl"), "{\"text\": \"5 9 33\"}\n{\"text\": \"0 5 9 33\"}\n{\"text\": \"60\"}\n")
+            .expect("a file");
         let mut drawn = Vec::new();
         for (temperature, words) in [(0.5, &["--do-sample", "--temperature", "0.5", "--top-k", "0"][..]), (0.0, &["--temperature", "0"])] {
-            let common = ["decode", "-m", ".", "d.jsonl", "--ids", "--random-weights", "--seed", "3", "--max-new-tokens", "12", "-f", "jsonl"];
+            let common =
+                ["decode", "-m", ".", "d.jsonl", "--ids", "--random-weights", "--seed", "3", "--max-new-tokens", "12", "-f", "jsonl"];
             let out = effattn(dir.path(), &[&common[..], words].concat());
-            let records: Vec<Value> = String::from_utf8_lossy(&out.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+            let records: Vec<Value> =
+                String::from_utf8_lossy(&out.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
             let paired = own.model.info().encoder_decoder;
             // a start token that the document has already is not put there again
             let second: &[u32] = if paired { &[0, 5, 9, 33] } else { &[5, 9, 33] };

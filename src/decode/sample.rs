@@ -73,7 +73,8 @@ mod tests {
         let mut tokens = std::collections::BTreeSet::new();
         for temperature in [0.25, 0.5, 0.7, 1.0, 2.0] {
             for seed in 0..200u64 {
-                let logits: Vec<f32> = (0..50).map(|i| (seed as f32 + 1.0) * 0.01 * (i as f32 * 1.7).sin() + (i % 7) as f32 * 0.3).collect();
+                let logits: Vec<f32> =
+                    (0..50).map(|i| (seed as f32 + 1.0) * 0.01 * (i as f32 * 1.7).sin() + (i % 7) as f32 * 0.3).collect();
                 let scaled: Vec<f32> = logits.iter().map(|s| s / temperature).collect();
                 let here = Draw::new(seed, 0).pick(&scaled).unwrap();
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);

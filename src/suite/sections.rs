@@ -20,14 +20,7 @@ pub(super) const TOP: Section = Section {
 
 pub(super) const PROTOCOL: Section = Section {
     place: "in `[protocol]`",
-    keys: &[
-        ("repetitions", "5"),
-        ("warmup", "true"),
-        ("drop", "2"),
-        ("statistic", "\"mean\""),
-        ("delay", "0.5"),
-        ("take-turns", "true"),
-    ],
+    keys: &[("repetitions", "5"), ("warmup", "true"), ("drop", "2"), ("statistic", "\"mean\""), ("delay", "0.5"), ("take-turns", "true")],
 };
 
 pub(super) const MODEL: Section = Section {

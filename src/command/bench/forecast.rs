@@ -33,10 +33,7 @@ impl Forecast {
         let forced = if encoder { case.test.depth().min(together(case.batch, vocabulary)) } else { 0 };
         let beginning = forced.saturating_mul(case.batch).saturating_mul(vocabulary * size_of::<f32>());
         let encoding = case.batch.saturating_mul(model.encode_bytes(source));
-        Self {
-            weights: outline.bytes,
-            work: encoding.max(decoding.saturating_add(beginning)),
-        }
+        Self { weights: outline.bytes, work: encoding.max(decoding.saturating_add(beginning)) }
     }
 
     /// Everything together.

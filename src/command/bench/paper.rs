@@ -80,7 +80,9 @@ pub fn lines(plan: &Plan, measured: &[Measured]) -> Vec<Line> {
             ratio_of_figures: other.map(|o| faster(r.unit.seconds(r.figure), o.unit.seconds(o.figure))),
             ratio_of_text: r.ratio,
             certain: interval.is_some(),
-            ratio_of_bytes: other.filter(|_| r.quantity != Quantity::Encoder).and_then(|o| bytes_ratio(plan, &plan.cases[o.case], &plan.cases[r.case])),
+            ratio_of_bytes: other
+                .filter(|_| r.quantity != Quantity::Encoder)
+                .and_then(|o| bytes_ratio(plan, &plan.cases[o.case], &plan.cases[r.case])),
             ratio_measured: interval.or_else(|| plain().map(|value| Interval { value, low: value, high: value })),
         }
     };

@@ -300,7 +300,9 @@ impl Table<'_> {
             }
         };
         let warmed = if self.plan.protocol.warmup { ", warmed up" } else { "" };
-        Some(format!("models take turns, {why}: in each round one after the other is loaded{warmed}, timed and let go; loading is not timed"))
+        Some(format!(
+            "models take turns, {why}: in each round one after the other is loaded{warmed}, timed and let go; loading is not timed"
+        ))
     }
 
     /// What was timed and what was not.

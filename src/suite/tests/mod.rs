@@ -156,14 +156,8 @@ fn a_file_with_everything() {
 #[test]
 fn what_is_left_open_has_the_command_lines_default() {
     let suite = parse(&small("")).unwrap();
-    let protocol = Protocol {
-        repetitions: 5,
-        warmup: true,
-        drop: 0,
-        statistic: Statistic::Mean,
-        delay: std::time::Duration::ZERO,
-        take_turns: false,
-    };
+    let protocol =
+        Protocol { repetitions: 5, warmup: true, drop: 0, statistic: Statistic::Mean, delay: std::time::Duration::ZERO, take_turns: false };
     assert_eq!((suite.protocol, suite.source, suite.reported), (protocol, None, vec![]));
     let [case] = &suite.cases[..] else { panic!("{:?}", suite.cases) };
     let expected = (0, 1, None, Dtype::Auto, Strategy::Greedy);
