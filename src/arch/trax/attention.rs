@@ -124,19 +124,27 @@ impl Attention {
     }
 }
 
-/// The cross-attention of the tensors below `w`; `sparsity` is that of queries and of results, the latter none where nothing follows the heads.
-pub(super) fn cross(w: &Weights, heads: Heads, sparsity: Option<(usize, Option<usize>)>) -> Result<crate::block::Cross> {
+/// What stands before or behind the heads of a cross-attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// A dense layer.
+    Dense,
+    /// A multiplicative layer of so many modules, and a local convolution.
+    Sparse(usize),
+    /// Nothing.
+    Nothing,
+}
+
+/// The cross-attention of the tensors below `w`, with what stands before and behind its heads.
+pub(super) fn cross(w: &Weights, heads: Heads, sides: [Side; 2]) -> Result<crate::block::Cross> {
     let d = heads.count * heads.width;
     let dense = |name: &str| -> Result<Dense> { Ok(Linear::load_in_out(&w.pp(name), (d, d))?.into()) };
-    // a kernel of three positions whatever the self-attention has (trax:trax/layers/attention.py `AttentionQKV`)
-    let sparse = |name: &str, s: usize| {
-        let w = w.pp(name);
-        Stage::sparse(&w, s, d, true, Some(3))
+    let stage = |name: &str, side: Side| match side {
+        Side::Dense => dense(name).map(Stage::Dense),
+        // a kernel of three positions whatever the self-attention has (trax:trax/layers/attention.py `AttentionQKV`)
+        Side::Sparse(s) => Stage::sparse(&w.pp(name), s, d, true, Some(3)),
+        Side::Nothing => Ok(Stage::Sparse(None, None)),
     };
-    let (q, out) = match sparsity {
-        None => (Stage::Dense(dense("q")?), Stage::Dense(dense("o")?)),
-        Some((s, None)) => (sparse("q", s)?, Stage::Sparse(None, None)),
-        Some((s, Some(result))) => (sparse("q", s)?, sparse("o", result)?),
-    };
+    let (q, out) = (stage("q", sides[0])?, stage("o", sides[1])?);
     Ok(crate::block::Cross::of(heads, q, (dense("k")?, dense("v")?), out).with_cache(w.cache()))
 }

@@ -6,6 +6,7 @@
 //! first ([`Info::prompt_start`]): it stands in front of every prompt.
 
 use super::super::{Arch, Loaded, expect, parse};
+use super::attention::Side;
 use super::{Sizes, attention, unread};
 use crate::block::{Decoder, DecoderLayer, DecoderOnly, Embedding, Encoder, EncoderLayer, Heads, Input, Order, Seq2Seq};
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     if !s.center_layernorm {
         return Err(Error::new("config.json: `center_layernorm: false` is Terraformer's alone"));
     }
-    let sparsity = rest.remove("enc_dec_attention_sparsity").map_or(Ok(None), |v| cross_sparsity(&v))?;
+    let sparsity = rest.remove("enc_dec_attention_sparsity").map_or(Ok([Side::Dense; 2]), |v| cross_sparsity(&v))?;
     let paired = rest.get("is_encoder_decoder").and_then(Value::as_bool).unwrap_or(s.n_layers.is_none());
     let heads = Heads::new(s.d_model, s.n_heads)?;
     let tokens = Embedding::rows(&w.pp("embed"), "weight", (s.vocab_size, s.d_model))?;
@@ -107,13 +108,17 @@ pub(super) fn encoder(w: &Weights, s: &Sizes, heads: Heads, layers: usize) -> Re
     (0..layers).map(layer).collect()
 }
 
-/// `enc_dec_attention_sparsity`: 0, that of the queries, or that of queries and results.
-fn cross_sparsity(value: &Value) -> Result<Option<(usize, Option<usize>)>> {
-    let whole = |v: &Value| v.as_u64().map(|x| x as usize);
+/// `enc_dec_attention_sparsity`: 0, that of the queries, or that of queries and results; of these, null is dense and "noop" nothing.
+fn cross_sparsity(value: &Value) -> Result<[Side; 2]> {
+    let side = |v: &Value| match v {
+        Value::Null => Some(Side::Dense),
+        Value::String(noop) if noop == "noop" => Some(Side::Nothing),
+        one => one.as_u64().map(|s| Side::Sparse(s as usize)),
+    };
     match value {
-        Value::Null => Some(None),
-        Value::Array(pair) if pair.len() == 2 => whole(&pair[0]).zip(whole(&pair[1])).map(|(q, result)| Some((q, Some(result)))),
-        one => whole(one).map(|s| (s > 0).then_some((s, None))),
+        Value::Null => Some([Side::Dense; 2]),
+        Value::Array(pair) if pair.len() == 2 => side(&pair[0]).zip(side(&pair[1])).map(|(q, result)| [q, result]),
+        one => one.as_u64().map(|s| if s == 0 { [Side::Dense; 2] } else { [Side::Sparse(s as usize), Side::Nothing] }),
     }
     .ok_or_else(|| Error::new(format!("config.json: `enc_dec_attention_sparsity: {value}` is neither a number nor [queries, results]")))
 }
