@@ -133,7 +133,8 @@ mod tests {
         let [q, k, v, out, gq, gk, gv] = <[Linear; 7]>::try_from(all).map_err(|_| Error::new("seven"))?;
         let xs = tensor(noise(n * d, 99), (n, d))?;
         let documents = Documents::new(vec![30, 11], vec![])?;
-        let full = Softmax::new(heads, Projections { q: q.clone(), k: k.clone(), v: v.clone(), out: out.clone() });
+        let full =
+            Softmax::new(heads, Projections { q: q.clone().into(), k: k.clone().into(), v: v.clone().into(), out: out.clone().into() });
         let window = |reach| Longformer {
             heads,
             reach,
