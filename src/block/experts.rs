@@ -7,6 +7,7 @@
 
 use super::Linear;
 use crate::error::{Error, Result};
+use crate::kernel::first_greatest;
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::rows::Rows;
 use crate::weights::{Form, Weights};
@@ -72,10 +73,4 @@ impl Experts {
         })
         .collect()
     }
-}
-
-/// The place of the greatest number, the first if there are several; none if one is not a number.
-fn first_greatest(x: &[f32]) -> Option<usize> {
-    let greatest = x.iter().enumerate().fold(0, |best, (i, v)| if *v > x[best] { i } else { best });
-    x.iter().all(|v| !v.is_nan()).then_some(greatest)
 }

@@ -153,3 +153,97 @@ fn record(probe: &Probe, side: &str, layer: usize, xs: &Streams) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{Activation, Dense, Heads, Linear, Projections};
+    use crate::kernel::tensor;
+    use crate::kernel::testing::noise;
+    use crate::mixer::{Mixer, Softmax};
+    use crate::weights::{Store, Weights};
+    use std::sync::Arc;
+
+    const D: usize = 12;
+    const N: usize = 9;
+
+    fn norm(w: &Weights, name: &str) -> LayerNorm {
+        LayerNorm::load_scale(&w.pp(name), D, 1e-6, true).unwrap()
+    }
+
+    fn softmax(w: &Weights) -> Softmax {
+        let one = |name: &str| Dense::from(Linear::load_in_out(&w.pp(name), (D, D)).unwrap());
+        let projections = Projections { q: one("q"), k: one("k"), v: one("v"), out: one("o") };
+        Softmax::new(Heads::new(D, 3).unwrap(), projections)
+    }
+
+    fn feed_forward(w: &Weights) -> FeedForward {
+        let one = |name: &str, sizes| Linear::load_in_out(&w.pp(name), sizes).unwrap();
+        FeedForward::new(one("up", (20, D)), one("down", (D, 20)), Activation::Relu)
+    }
+
+    fn weights() -> Weights {
+        Arc::new(Store::random(5)).root()
+    }
+
+    /// Two streams of noise with these dimensions in front of the features.
+    fn streams(front: &[usize]) -> Streams {
+        let shape = [front, &[N, D]].concat();
+        let one = |seed| tensor(noise(N * D, seed), shape.clone()).unwrap();
+        Streams(one(1), one(2))
+    }
+
+    fn same(got: &Streams, want: &Streams) {
+        for (got, want) in [(&got.0, &want.0), (&got.1, &want.1)] {
+            let [got, want] = [got, want].map(|x| x.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-5), "{got:?} {want:?}");
+        }
+    }
+
+    /// From what a decoder layer gives, what it was given: its half-residuals taken away again, last first.
+    #[test]
+    fn a_decoder_layer_can_be_undone() {
+        let w = weights();
+        for attentions in [1, 2] {
+            let mixer = |a: usize| -> (LayerNorm, Box<dyn AnyMixer>) { (norm(&w.pp(a), "norm"), Box::new(softmax(&w.pp(a)))) };
+            let mixers = (0..attentions).map(mixer).collect();
+            let layer = ReversibleLayer { mixers, feed_forward: feed_forward(&w), feed_forward_norm: norm(&w, "ff"), recurrent: None };
+            let stack = Reversible(vec![layer]);
+            let x = streams(&[1]);
+            let y = stack.forward(x.clone(), &mut stack.memories(1).unwrap(), &Probe::default()).unwrap();
+            let layer = &stack.0[0];
+            // the places were changed after each half-residual
+            let Streams(b, a) = y;
+            let mut undone = Streams((a - layer.feed_forward.forward(&layer.feed_forward_norm.forward(&b).unwrap()).unwrap()).unwrap(), b);
+            for attention in (0..attentions).rev() {
+                let Streams(b, a) = undone;
+                let (norm, mixer) = (norm(&w.pp(attention), "norm"), softmax(&w.pp(attention)));
+                let added = Mixer::forward(&mixer, &norm.forward(&b).unwrap(), &mut Mixer::memory(&mixer, 1).unwrap()).unwrap();
+                undone = Streams((a - added).unwrap(), b);
+            }
+            same(&undone, &x);
+        }
+    }
+
+    #[test]
+    fn an_encoder_layer_can_be_undone_with_one_swap_and_with_two() {
+        let w = weights();
+        let layer = EncoderLayer {
+            reader: Box::new(softmax(&w)),
+            reader_norm: norm(&w, "norm"),
+            feed_forward: feed_forward(&w),
+            feed_forward_norm: norm(&w, "ff"),
+            recurrent: None,
+        };
+        let layers = [layer];
+        let documents = Documents::new(vec![5, 4], vec![]).unwrap();
+        for two_swaps in [false, true] {
+            let x = streams(&[]);
+            let y = read(&layers, two_swaps, x.clone(), &documents, &Probe::default()).unwrap();
+            let Streams(a, b) = if two_swaps { Streams(y.1, y.0) } else { y };
+            let a = (a - layers[0].feed_forward.forward(&layers[0].feed_forward_norm.forward(&b).unwrap()).unwrap()).unwrap();
+            let added = layers[0].reader.read(&layers[0].reader_norm.forward(&a).unwrap(), &documents).unwrap();
+            same(&Streams((b - added).unwrap(), a), &x);
+        }
+    }
+}

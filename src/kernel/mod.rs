@@ -46,6 +46,12 @@ pub fn on_the_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| f())
 }
 
+/// The place of the greatest number, the first if there are several; none if one is not a number.
+pub fn first_greatest(x: &[f32]) -> Option<usize> {
+    let greatest = x.iter().enumerate().fold(0, |best, (i, v)| if *v > x[best] { i } else { best });
+    x.iter().all(|v| !v.is_nan()).then_some(greatest)
+}
+
 /// Where tasks write, each its own part.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared(pub *mut f32);

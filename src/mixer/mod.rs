@@ -7,11 +7,13 @@ use std::ops::Range;
 
 mod favor;
 mod longformer;
+mod lsh;
 mod mult_conv;
 mod softmax;
 
 pub use favor::Favor;
 pub use longformer::Longformer;
+pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
 pub use softmax::{Kv, Softmax};
 
@@ -140,4 +142,4 @@ pub struct Spec {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC];
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC];

@@ -2,7 +2,7 @@
 
 use crate::block::{Dense, Heads, Linear, Local, Projections, Stage};
 use crate::error::{Error, Result};
-use crate::mixer::{AnyMixer, Concat, Favor, MultConv, Output, Reader, Shape, Softmax};
+use crate::mixer::{AnyMixer, Concat, Favor, Hashing, Lsh, MultConv, Output, Reader, Shape, Softmax};
 use crate::weights::Weights;
 use serde::Deserialize;
 
@@ -21,6 +21,14 @@ pub(super) struct Attention {
     pub v_concat_type: Option<String>,
     pub lowrank: Option<usize>,
     pub numerical_stabilizer: Option<f64>,
+    /// Of "lsh", with the next six: whose tensors it has.
+    pub weights: Option<String>,
+    pub n_hashes: Option<usize>,
+    pub n_buckets: Option<usize>,
+    pub chunk_len: Option<usize>,
+    pub n_chunks_before: Option<usize>,
+    pub n_chunks_after: Option<usize>,
+    pub seed: u64,
     #[serde(flatten)]
     rest: serde_json::Map<String, serde_json::Value>,
 }
@@ -50,6 +58,17 @@ impl Attention {
         }
     }
 
+    /// Fails where a number is out of all proportion; `of` is the key that the attention stands under.
+    pub fn limits(&self, of: &str) -> Result<()> {
+        let sizes = [
+            ("sparsity", self.sparsity, super::MOST),
+            ("lowrank", self.lowrank, super::MOST),
+            ("kernel_size", self.kernel_size, 1 << 12),
+            ("length_kernel_size", self.length_kernel_size, 1 << 12),
+        ];
+        sizes.into_iter().try_for_each(|(key, value, most)| super::within(&format!("{of}.{key}"), value.unwrap_or(1), 1, most))
+    }
+
     /// The causal attention of the tensors below `w`.
     pub fn mixer(&self, w: &Weights, d_model: usize, heads: Heads) -> Result<Box<dyn AnyMixer>> {
         self.check()?;
@@ -60,6 +79,11 @@ impl Attention {
                 let stabiliser = self.numerical_stabilizer.unwrap_or(1e-3) as f32;
                 Ok(Box::new(Favor::new(heads, self.projections(w, d_model, heads)?, stabiliser)))
             }
+            "lsh" if self.n_chunks_after.unwrap_or(0) > 0 => {
+                Err(Error::new("config.json: `attention.n_chunks_after` is above 0, but a decoder does not see what comes after")
+                    .hint("leave it out, or set it to 0"))
+            }
+            "lsh" => Ok(Box::new(self.lsh(w, d_model, heads)?.with_cache(cache))),
             _ => Ok(Box::new(Softmax::new(heads, self.projections(w, d_model, heads)?).with_cache(cache))),
         }
     }
@@ -70,7 +94,43 @@ impl Attention {
         match self.name() {
             "mult_conv" | "favor" => Err(Error::new(format!("config.json: `encoder_attention` \"{}\" is causal", self.name()))
                 .hint("an encoder reads in both directions: \"dense\"")),
+            "lsh" => Ok(Box::new(self.lsh(w, d_model, heads)?)),
             _ => Ok(Box::new(Softmax::new(heads, self.projections(w, d_model, heads)?))),
+        }
+    }
+
+    /// LSH attention; what is not said is as in trax, but for the buckets, which there depend on the length.
+    fn lsh(&self, w: &Weights, d_model: usize, heads: Heads) -> Result<Lsh> {
+        let buckets = self.n_buckets.ok_or_else(|| {
+            Error::new("config.json: `attention` \"lsh\" without `n_buckets`").hint("an even number of buckets, or 1 for no hashing")
+        })?;
+        let hashing = Hashing {
+            rounds: self.n_hashes.unwrap_or(1),
+            buckets,
+            chunk: self.chunk_len.unwrap_or(128),
+            before: self.n_chunks_before.unwrap_or(1),
+            after: self.n_chunks_after.unwrap_or(0),
+            seed: self.seed,
+        };
+        let d = heads.count * heads.width;
+        match self.weights.as_deref().unwrap_or("model") {
+            "model" => {
+                let one = |name: &str| -> Result<Dense> { Ok(Linear::load_in_out(&w.pp(name), (d, d))?.into()) };
+                let k = if self.share_qk { None } else { Some(one("k")?) };
+                Lsh::dense(heads, hashing, (one("q")?, k, one("v")?, one("o")?))
+            }
+            "heads" => {
+                let read = |name: &str| super::reformer_lm::into_heads(w, name, d_model, heads);
+                let out = super::reformer_lm::out_of_heads(w, d_model, heads)?;
+                Lsh::dense(heads, hashing, (read("w_q")?, None, read("w_v")?, out))
+            }
+            "sparse" => {
+                let sizes = (self.sparsity.unwrap_or(16), self.length_kernel_size.unwrap_or(3));
+                Lsh::sparse(w, heads, hashing, sizes, self.share_qk)
+            }
+            other => {
+                Err(Error::new(format!("config.json: `attention.weights` \"{other}\" is not known")).hint("known are model, sparse, heads"))
+            }
         }
     }
 
@@ -114,7 +174,7 @@ impl Attention {
                 "modular" => Dense::modular(&w, s, self.kernel_size.unwrap_or(1), (d, d)),
                 "mult_modular" => Dense::mult_modular(&w, s, d),
                 other => Err(Error::new(format!("config.json: `attention` \"{other}\" is not implemented"))
-                    .hint("known are dense, mult_conv, mult, conv, lowrank, modular, mult_modular, favor")),
+                    .hint("known are dense, mult_conv, mult, conv, lowrank, modular, mult_modular, favor, lsh, self")),
             }
         };
         if self.name() == "self" {

@@ -116,7 +116,71 @@ impl TryFrom<Value> for SruSizes {
     }
 }
 
+/// Greatest numbers that config.json may ask for: beyond them only memory would be lost.
+const MOST: usize = 1 << 24;
+const MOST_LAYERS: usize = 1 << 12;
+
+/// Fails if the value of a key is not from `least` to `most`.
+fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::new(format!("config.json: `{key}` is {value}")).hint(format!("it may be {least} to {most}")))
+}
+
+/// A key of `rest` that is true or false, else `false`.
+fn flag(rest: &mut Map<String, Value>, key: &str) -> Result<bool> {
+    match rest.remove(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(yes)) => Ok(yes),
+        Some(other) => Err(Error::new(format!("config.json: `{key}` is {other}, neither true nor false"))),
+    }
+}
+
+/// A key of `rest` that is a whole number from 1 to `most`.
+fn count(rest: &mut Map<String, Value>, key: &str, default: usize, most: usize) -> Result<usize> {
+    let value = match rest.remove(key) {
+        None | Some(Value::Null) => default,
+        Some(other) => match other.as_u64() {
+            Some(n) => n as usize,
+            None => return Err(Error::new(format!("config.json: `{key}` is {other}, not a whole number"))),
+        },
+    };
+    within(key, value, 1, most)?;
+    Ok(value)
+}
+
 impl Sizes {
+    /// Those of config.json. Fails where a number is out of all proportion.
+    fn read(config: &Value) -> Result<Self> {
+        let s: Self = super::parse(config)?;
+        for (key, value) in [("vocab_size", s.vocab_size), ("d_model", s.d_model), ("d_ff", s.d_ff), ("max_len", s.max_len)] {
+            within(key, value, 1, MOST)?;
+        }
+        within("n_heads", s.n_heads, 1, 1 << 16)?;
+        for (key, value) in [("n_layers", s.n_layers), ("n_encoder_layers", s.n_encoder_layers), ("n_decoder_layers", s.n_decoder_layers)] {
+            within(key, value.unwrap_or(0), 0, MOST_LAYERS)?;
+        }
+        if s.ff_sparsity.n > 0 {
+            within("ff_sparsity", s.ff_sparsity.rank.unwrap_or(1), 1, MOST)?;
+        }
+        if s.ff_use_sru.layers > 0 {
+            within("ff_use_sru", s.ff_use_sru.layers, 0, MOST_LAYERS)?;
+            within("ff_use_sru", s.ff_use_sru.units, 1, 1 << 16)?;
+        }
+        if s.loss_sparsity_type.as_deref() == Some("lowrank") && s.loss_sparsity > 0 {
+            within("loss_d_lowrank", s.loss_d_lowrank, 1, MOST)?;
+        }
+        let axes = |key: &str, sizes: &Option<Vec<usize>>| sizes.iter().flatten().try_for_each(|n| within(key, *n, 1, MOST));
+        axes("pos_axial_shape", &s.pos_axial_shape)?;
+        axes("pos_d_axial_embs", &s.pos_d_axial_embs)?;
+        let places = s.pos_axial_shape.iter().flatten().try_fold(1, |n: usize, m| n.checked_mul(*m));
+        within("pos_axial_shape", places.unwrap_or(usize::MAX), 1, MOST)?;
+        s.attention.limits("attention")?;
+        s.encoder_attention.limits("encoder_attention")?;
+        Ok(s)
+    }
+
     /// A key that a kind of model needs.
     fn need(&self, key: &str, value: Option<usize>) -> Result<usize> {
         value.ok_or_else(|| Error::new(format!("config.json: no `{key}`")).hint("say how many layers there are"))

@@ -1,10 +1,10 @@
-//! trax's Reformer language model with full attention: reversible layers over two streams, which stand side by side at the end.
+//! trax's Reformer language model, with full attention or LSH attention: reversible layers over two streams, which stand side by side at the end.
 //!
 //! Reference: trax:trax/models/reformer/reformer.py `ReformerLM`, with trax:trax/layers/research/efficient_attention.py `SelfAttention`, whose projections
 //! belong to the heads and have no bias.
 
-use super::super::{Arch, Loaded, expect, parse};
-use super::{EPS, Sizes, terraformer, unread};
+use super::super::{Arch, Loaded, expect};
+use super::{EPS, Sizes, count, terraformer, unread};
 use crate::block::{Activation, Dense, Embedding, Heads, LayerNorm, Linear, Positions, Projections, Reversible, Streams, check_ids};
 use crate::error::{Error, Result};
 use crate::memory::State;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 pub(in crate::arch) const ARCH: Arch = Arch {
     model_type: "trax_reformer_lm",
-    summary: "decoder only, reversible, full attention by heads",
+    summary: "decoder only, reversible, full or LSH attention by heads",
     checkpoints: "trax's ReformerLM with SelfAttention, through `effattn convert`",
-    mixers: &["softmax"],
+    mixers: &["softmax", "lsh"],
     ignored: &[],
     tiny: r#"{"model_type": "trax_reformer_lm", "vocab_size": 64, "d_model": 24, "d_ff": 40, "n_layers": 2, "n_heads": 3, "d_head": 10, "max_len": 80,
         "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}"#,
@@ -36,15 +36,21 @@ struct ReformerLm {
 }
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
-    let mut s: Sizes = parse(config)?;
+    let mut s = Sizes::read(config)?;
     let mut rest = s.rest.clone();
-    let d_head = rest.remove("d_head").and_then(|v| v.as_u64()).map_or(64, |d| d as usize);
+    let d_head = count(&mut rest, "d_head", 64, 1 << 16)?;
     for key in ["d_attention_key", "d_attention_value"] {
         expect(&rest, key, &json!(d_head))?;
         rest.remove(key);
     }
     s.ff_activation = s.ff_activation.or(Some(Activation::GeluTanh));
-    s.attention.kind = Some("self".into());
+    match s.attention.kind.as_deref().unwrap_or("self") {
+        "self" => s.attention.kind = Some("self".into()),
+        "lsh" => s.attention.weights = s.attention.weights.or(Some("heads".into())),
+        other => {
+            return Err(Error::new(format!("config.json: `attention` \"{other}\" is not that of a Reformer")).hint("known are self, lsh"));
+        }
+    }
     let heads = Heads { count: s.n_heads, width: d_head, scale: (d_head as f32).powf(-0.5) };
     let n = s.need("n_layers", s.n_layers)?;
     let positions = s.positions(&w.pp("dec_pos"))?;
@@ -55,7 +61,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             vocab_size: s.vocab_size,
             max_source: positions.limit(),
             max_target: positions.limit(),
-            attention: "full".into(),
+            attention: s.attention.told(),
             default_global: None,
             layers: (0, n),
             prompt_start: Some(s.start()),
@@ -71,18 +77,26 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
 
 /// `w_q`, `w_k`, `w_v` (h, d, w) and `w_o` (h, w, d) below `w`.
 pub(super) fn by_heads(w: &Weights, d: usize, heads: Heads) -> Result<Projections> {
+    let read = |name: &str| into_heads(w, name, d, heads);
+    Ok(Projections { q: read("w_q")?, k: read("w_k")?, v: read("w_v")?, out: out_of_heads(w, d, heads)? })
+}
+
+/// `name` (h, d, w) below `w`: d features to those of the heads.
+pub(super) fn into_heads(w: &Weights, name: &str, d: usize, heads: Heads) -> Result<Dense> {
     let (h, width) = (heads.count, heads.width);
     let inner = h * width;
-    let read = |name: &str| -> Result<Dense> {
-        let numbers = w.numbers(name, &[h, d, width])?;
-        let rows = (0..inner).flat_map(|o| (0..d).map(move |i| ((o / width) * d + i) * width + o % width));
-        let rows = rows.map(|at| numbers.get(at).copied().unwrap_or(0.0)).collect();
-        Ok(Linear::from_packed(Arc::new(w.made(rows, (inner, d)))).into())
-    };
-    let numbers = w.numbers("w_o", &[h, width, d])?;
+    let numbers = w.numbers(name, &[h, d, width])?;
+    let rows = (0..inner).flat_map(|o| (0..d).map(move |i| ((o / width) * d + i) * width + o % width));
+    let rows = rows.map(|at| numbers.get(at).copied().unwrap_or(0.0)).collect();
+    Ok(Linear::from_packed(Arc::new(w.made(rows, (inner, d)))).into())
+}
+
+/// `w_o` (h, w, d) below `w`: features of the heads to d.
+pub(super) fn out_of_heads(w: &Weights, d: usize, heads: Heads) -> Result<Dense> {
+    let inner = heads.count * heads.width;
+    let numbers = w.numbers("w_o", &[heads.count, heads.width, d])?;
     let rows = (0..d).flat_map(|o| (0..inner).map(move |i| i * d + o)).map(|at| numbers.get(at).copied().unwrap_or(0.0)).collect();
-    let out = Linear::from_packed(Arc::new(w.made(rows, (d, inner)))).into();
-    Ok(Projections { q: read("w_q")?, k: read("w_k")?, v: read("w_v")?, out })
+    Ok(Linear::from_packed(Arc::new(w.made(rows, (d, inner)))).into())
 }
 
 impl ReformerLm {

@@ -5,7 +5,7 @@
 //! token table and have positions of their own; the output matrix is not tied. Source padding (id 0) is not read. A language model reads the start token 0
 //! first ([`Info::prompt_start`]): it stands in front of every prompt.
 
-use super::super::{Arch, Loaded, expect, parse};
+use super::super::{Arch, Loaded, expect};
 use super::attention::Side;
 use super::{Sizes, attention, unread};
 use crate::block::{Decoder, DecoderLayer, DecoderOnly, Embedding, Encoder, EncoderLayer, Heads, Input, Order, Seq2Seq};
@@ -18,7 +18,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     model_type: "scaling_transformer",
     summary: "encoder-decoder or decoder only, sparse feed-forward, sparse QKV, sparse loss, pre-norm",
     checkpoints: "trax's ConfigurableTransformer and ConfigurableTransformerLM, through `effattn convert`",
-    mixers: &["mult_conv", "softmax", "favor"],
+    mixers: &["mult_conv", "softmax", "favor", "lsh"],
     ignored: &[],
     tiny: r#"{"model_type": "scaling_transformer", "is_encoder_decoder": true, "vocab_size": 64, "d_model": 24, "d_ff": 60, "n_encoder_layers": 1,
         "n_decoder_layers": 2, "n_heads": 3, "max_len": 80, "attention": {"type": "mult_conv", "sparsity": 6, "output_layer_type": "conv"},
@@ -28,7 +28,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
 };
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
-    let s: Sizes = parse(config)?;
+    let s = Sizes::read(config)?;
     let mut rest = s.rest.clone();
     for (key, value) in [("output_vocab_size", json!(s.vocab_size)), ("center_layernorm", json!(true))] {
         expect(&rest, key, &value)?;

@@ -6,8 +6,8 @@
 //! if `use_two_swaps_per_encoder_block`. Then the decoder reads what came out, in place of tokens, before it reads the first token: both streams as
 //! they are if `reversible_encoder`, else LN(Dense(mean)) in both. Source padding is not read: the reference puts the target behind the last real token.
 
-use super::super::{Arch, Loaded, expect, parse};
-use super::{Sizes, scaling_transformer, unread};
+use super::super::{Arch, Loaded, expect};
+use super::{Sizes, count, flag, scaling_transformer, unread};
 use crate::block::{
     Dense, Embedding, EncoderLayer, Heads, LayerNorm, Linear, Positions, Reversible, ReversibleLayer, Streams, check_ids, read_reversible,
 };
@@ -24,7 +24,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     model_type: "terraformer",
     summary: "reversible encoder-decoder over one joined sequence, sparse feed-forward, sparse QKV, recurrent units",
     checkpoints: "trax's ConfigurableTerraformer, through `effattn convert`",
-    mixers: &["mult_conv", "softmax", "favor"],
+    mixers: &["mult_conv", "softmax", "favor", "lsh"],
     ignored: &[],
     tiny: r#"{"model_type": "terraformer", "is_encoder_decoder": true, "vocab_size": 64, "d_model": 24, "d_ff": 60, "n_encoder_layers": 1,
         "n_decoder_layers": 2, "n_heads": 3, "max_len": 80, "attention": {"type": "mult_conv", "sparsity": 6, "v_concat_type": "fixed"},
@@ -49,7 +49,7 @@ struct Terraformer {
 }
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
-    let s: Sizes = parse(config)?;
+    let s = Sizes::read(config)?;
     let mut rest = s.rest.clone();
     let head = json!(s.d_model / s.n_heads.max(1));
     for (key, value) in [
@@ -63,12 +63,16 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         expect(&rest, key, &value)?;
         rest.remove(key);
     }
-    let flag = |rest: &mut serde_json::Map<String, Value>, key: &str| rest.remove(key).and_then(|v| v.as_bool()).unwrap_or(false);
-    let reversible = flag(&mut rest, "reversible_encoder");
-    let two_swaps = flag(&mut rest, "use_two_swaps_per_encoder_block");
-    let sublayers = rest.remove("n_decoder_attention_layers").and_then(|v| v.as_u64()).unwrap_or(2) as usize;
+    let reversible = flag(&mut rest, "reversible_encoder")?;
+    let two_swaps = flag(&mut rest, "use_two_swaps_per_encoder_block")?;
+    let sublayers = count(&mut rest, "n_decoder_attention_layers", 2, super::MOST_LAYERS)?;
     rest.remove("forget_dense");
     let heads = Heads::new(s.d_model, s.n_heads)?;
+    if !s.d_model.is_multiple_of(2 * s.n_heads) {
+        let (d, h) = (s.d_model, s.n_heads);
+        return Err(Error::new(format!("config.json: half of `d_model` {d} does not split into `n_heads` {h}"))
+            .hint("the streams of a Terraformer are checked at half their width, as trax does"));
+    }
     let decoder_layers = s.need("n_decoder_layers", s.n_decoder_layers)?;
     let encoder_layers = s.need("n_encoder_layers", s.n_encoder_layers)?;
     let (source, target) = (s.positions(&w.pp("enc_pos"))?, s.positions(&w.pp("dec_pos"))?);

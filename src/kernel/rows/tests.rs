@@ -143,7 +143,7 @@ fn packed_numbers_are_told() {
 }
 
 /// Bytes between pages that nobody may touch, as a file's.
-struct Fenced(Mutex<Guarded>, *const u8, usize);
+struct Fenced(#[expect(dead_code, reason = "held until the bytes go")] Mutex<Guarded>, *const u8, usize);
 // SAFETY: only read
 unsafe impl Send for Fenced {}
 // SAFETY: as above
