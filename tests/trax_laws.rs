@@ -110,9 +110,9 @@ fn a_controller_without_input_chooses_by_its_bias_and_the_first_of_equals() {
     let (d, blocks, n) = (13, 6, 4);
     let x = noise(5 * d, 8);
     type Choice = fn(usize) -> usize;
+    type Case = (Choice, fn(usize, usize) -> bool);
     let one_hot: Choice = |b| (b * 3 + 1) % 4;
-    let cases: [(Choice, fn(usize, usize) -> bool); 3] =
-        [(one_hot, |b, y| y == (b * 3 + 1) % 4), (|_| 0, |_, _| false), (|_| 1, |_, y| y == 1 || y == 3)];
+    let cases: [Case; 3] = [(one_hot, |b, y| y == (b * 3 + 1) % 4), (|_| 0, |_, _| false), (|_| 1, |_, y| y == 1 || y == 3)];
     for (chosen, bias) in cases {
         let mb: Vec<f32> = (0..blocks * n).map(|at| if bias(at / n, at % n) { 1.0 } else { 0.0 }).collect();
         let (layer, parts) = sparse_ff(d, (blocks, n), &vec![0.0; d * 3], &mb);

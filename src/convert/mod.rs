@@ -79,7 +79,7 @@ pub fn convert(model: &Model, request: &Request, watch: &mut Watch) -> Result<Op
     let (mut written, mut kinds) = (0, Vec::new());
     for (i, leaf) in leaves.0.iter().enumerate() {
         let name = source.name().to_owned();
-        let found = source.next()?.ok_or_else(|| too_few(&name, i, leaf, leaves.0.len()))?;
+        let found = source.take()?.ok_or_else(|| too_few(&name, i, leaf, leaves.0.len()))?;
         check(&name, &found, leaf)?;
         let Some((tensor, axes)) = planned(leaf, request.rows) else { continue };
         let kind = request.kind.unwrap_or(Kind::of(found.array.number));
@@ -157,7 +157,7 @@ fn too_few(name: &str, found: usize, leaf: &Leaf, wanted: usize) -> Error {
 
 fn finished(source: &mut Source, wanted: usize) -> Result<()> {
     let (name, left) = (source.name().to_owned(), source.left());
-    let Some(more) = source.next()? else { return Ok(()) };
+    let Some(more) = source.take()? else { return Ok(()) };
     let count = if left > 0 { format!("{left} more weights") } else { "more weights".to_owned() };
     Err(Error::new(format!(
         "{name}: it has {count} than the {wanted} of this model; the next is leaf `{}`, with shape {:?}",

@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(floats(&bytes(&array(number, true, &[3], false, big), Kind::F32, &straight).unwrap()), values, "{number:?}");
         }
         // to bf16 by rounding to the nearest, ties to even
-        let ties = [1.00390625f32, 1.01171875].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let ties = [1.0 + 1.0f32 / 256.0, 1.0 + 3.0 / 256.0].iter().flat_map(|x| x.to_le_bytes()).collect();
         assert_eq!(*bytes(&array(Number::F32, false, &[2], false, ties), Kind::Bf16, &straight).unwrap(), [0x80, 0x3F, 0x82, 0x3F]);
         assert!(bytes(&array(Number::Other(4), false, &[1], false, vec![0; 4]), Kind::F32, &straight).is_err());
     }

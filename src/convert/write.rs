@@ -66,7 +66,7 @@ impl Writer {
     /// Begins a tensor; its bytes follow by [`Writer::write`].
     pub fn tensor(&mut self, name: &str, kind: Kind, shape: &[usize]) -> Result<()> {
         let bytes = kind.size() as u64 * shape.iter().map(|n| *n as u64).product::<u64>();
-        let beside = bytes % 4 != 0;
+        let beside = !bytes.is_multiple_of(4);
         if beside && self.odd.is_none() {
             self.odd = Some((BufWriter::new(open(&self.odd_path())?), 0));
         }

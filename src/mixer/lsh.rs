@@ -100,7 +100,7 @@ enum Inputs {
     /// Of one row at a time. With keys of their own, the mean of both is what is used.
     Dense { q: Dense, k: Option<Dense>, v: Dense, out: Dense },
     /// A multiplicative layer, and convolutions of what it makes; nothing follows the heads.
-    Sparse { mult: Factored, q: Local, k: Option<Local>, v: Local },
+    Sparse { mult: Box<Factored>, q: Box<Local>, k: Option<Box<Local>>, v: Box<Local> },
 }
 
 /// The attention.
@@ -156,10 +156,10 @@ impl Lsh {
     /// Fails if the modules do not divide the features.
     pub fn sparse(w: &Weights, heads: Heads, hashing: Hashing, (s, f): (usize, usize), share: bool) -> Result<Self> {
         let d = heads.count * heads.width;
-        let conv = |name: &str, k: usize| Local::load(&w.pp(name), s, (d, d), (k, f));
+        let conv = |name: &str, k: usize| Local::load(&w.pp(name), s, (d, d), (k, f)).map(Box::new);
         let mult = factored(&w.pp("mult"), s, (d, d))?;
         let k = if share { None } else { Some(conv("k", 3)?) };
-        Self::of(heads, hashing, Inputs::Sparse { mult, q: conv("q", 3)?, k, v: conv("v", 1)? })
+        Self::of(heads, hashing, Inputs::Sparse { mult: Box::new(mult), q: conv("q", 3)?, k, v: conv("v", 1)? })
     }
 
     fn of(heads: Heads, hashing: Hashing, inputs: Inputs) -> Result<Self> {
@@ -188,11 +188,10 @@ impl Lsh {
             }
             Inputs::Sparse { mult, q, k, v } => {
                 let made = mult.apply(x);
-                let of = |local| (local, &made[..], &*m);
                 let out = match k {
-                    None => Local::all([of(q), of(v)]),
+                    None => Local::all([(&**q, &made[..], &*m), (&**v, &made[..], &*m)]),
                     Some(k) => {
-                        let [q, k, v] = Local::all([of(q), of(k), of(v)]);
+                        let [q, k, v] = Local::all([&**q, k, v].map(|local| (local, &made[..], &*m)));
                         [mean(q, &k), v]
                     }
                 };
@@ -304,7 +303,7 @@ impl Mixer for Lsh {
     fn weight_bytes(&self) -> usize {
         let inputs = match &self.inputs {
             Inputs::Dense { q, k, v, out } => q.bytes() + k.as_ref().map_or(0, Dense::bytes) + v.bytes() + out.bytes(),
-            Inputs::Sparse { mult, q, k, v } => mult.bytes() + q.bytes() + k.as_ref().map_or(0, Local::bytes) + v.bytes(),
+            Inputs::Sparse { mult, q, k, v } => mult.bytes() + q.bytes() + k.as_ref().map_or(0, |k| k.bytes()) + v.bytes(),
         };
         inputs + self.rotations.bytes()
     }

@@ -73,7 +73,7 @@ impl Source {
     }
 
     /// The next weight, none after the last.
-    pub fn next(&mut self) -> Result<Option<Found<'_>>> {
+    pub fn take(&mut self) -> Result<Option<Found<'_>>> {
         match &mut self.from {
             From::Pickle(values, leaves, at) => {
                 let Some((path, id)) = leaves.get(*at) else { return Ok(None) };

@@ -91,7 +91,7 @@ fn units(params: &Params, d_ff: usize, types: bool) -> Result<(Units, Value)> {
     if n == 0 {
         return Ok((Units::Dense, json!(0)));
     }
-    if d_ff % n != 0 {
+    if !d_ff.is_multiple_of(n) {
         return Err(params.error("ff_sparsity", format!("is {n}, which does not divide d_ff = {d_ff}")));
     }
     let units = match kind {

@@ -68,7 +68,7 @@ impl Leaves {
             self.dense(path, from, to);
             return Ok(());
         }
-        if kernel[1] % 2 == 0 {
+        if kernel[1].is_multiple_of(2) {
             return Err(Error::new(format!("`{path}`: a kernel over {} modules; trax takes odd ones only", kernel[1])));
         }
         let (from, to) = (self.divide(from, modules, path)?, self.divide(to, modules, path)?);
@@ -91,7 +91,7 @@ impl Leaves {
 
     /// How wide a module is. Fails if modules do not divide.
     pub fn divide(&self, d: usize, modules: usize, path: &str) -> Result<usize> {
-        if modules == 0 || d % modules != 0 {
+        if modules == 0 || !d.is_multiple_of(modules) {
             return Err(Error::new(format!("`{path}`: {d} cannot be divided into {modules} modules")));
         }
         Ok(d / modules)

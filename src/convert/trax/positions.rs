@@ -38,7 +38,7 @@ pub fn read(gin: &Gin, params: &Params, default: Option<&str>, d: usize) -> Resu
     match kind.as_str() {
         "" => Ok(Positions::Table),
         "sin-cos" | "no" => Ok(Positions::Fixed(kind)),
-        "fixed-base" if d % DIGITS == 0 => Ok(Positions::FixedBase),
+        "fixed-base" if d.is_multiple_of(DIGITS) => Ok(Positions::FixedBase),
         "fixed-base" => Err(params.error("pos_type", format!("is 'fixed-base', which needs a d_model that {DIGITS} divides"))),
         "infinite" | "infinite-affine" => {
             Err(params.error("pos_type", format!("is '{kind}', which depends on jax's random numbers and is not supported")))

@@ -123,8 +123,8 @@ unsafe fn floats<W: Weight>(p: &Product) {
             1 => abreast::<W, 1, 4>(whole, p.count),
             2 => abreast::<W, 2, 3>(whole, p.count),
             3 if W::K == 1 => abreast::<W, 3, 2>(whole, p.count),
-            n @ ..=TALL => (0..p.count).for_each(|c| rows::<W>(whole.panel(c), n)),
-            ..MANY => (0..p.count).for_each(|c| slabs::<W, false>(p, whole.panel(c))),
+            n @ 3..=TALL => (0..p.count).for_each(|c| rows::<W>(whole.panel(c), n)),
+            n if n < MANY => (0..p.count).for_each(|c| slabs::<W, false>(p, whole.panel(c))),
             _ => (0..p.count).for_each(|c| slabs::<W, true>(p, whole.panel(c))),
         }
     }
