@@ -256,7 +256,6 @@ fn sizes_that_do_not_divide_are_told() {
         (json!({"n_heads": 5}), vec!["24 features", "5 heads"]),
         (json!({"attention": {"type": "mult_conv", "sparsity": 5}}), vec!["24", "5 modules"]),
         (json!({"attention": {"type": "modular", "sparsity": 5}}), vec!["24", "5 modules"]),
-        (json!({"attention": {"type": "mult_conv", "sparsity": 3, "v_concat_type": "original"}}), vec!["`v_concat_type`", "3 modules"]),
         (json!({"d_model": 36, "attention": {}, "enc_dec_attention_sparsity": 0, "pos_type": "fixed-base"}), vec!["`d_model`", "8", "36"]),
         (json!({"attention": {"type": "dense", "wide": 3}}), vec!["`attention.wide`", "\"dense\""]),
         (json!({"attention": {"type": "flash"}}), vec!["\"flash\""]),

@@ -84,8 +84,8 @@ impl Leaves {
             return Ok(());
         }
         let module = self.divide(d, modules, path)?;
-        self.add(&format!("{path}.kernel"), [modules, kernel, module, module]);
-        self.add(&format!("{path}.bias"), [modules, module]);
+        self.add(&format!("{path}.w"), [modules, kernel, module, module]);
+        self.add(&format!("{path}.b"), [modules, module]);
         Ok(())
     }
 

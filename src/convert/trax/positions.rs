@@ -67,7 +67,7 @@ impl Positions {
             Positions::FixedBase => put("pos_type", json!("fixed-base")),
             Positions::TimeBin(length) => {
                 put("pos_type", json!("time-bin"));
-                put("pos_time_bin_length", json!(length))
+                put("time_bin_length", json!(length))
             }
             Positions::Axial(shape, widths) => {
                 put("pos_type", json!("axial"));
