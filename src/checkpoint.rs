@@ -78,6 +78,7 @@ impl Shipped {
 
     /// Loads it; `random_weights` is the seed of made-up ones, which a mere configuration needs.
     pub fn load(&self, options: &Options) -> Result<Checkpoint> {
+        options.check()?;
         match options.random_weights {
             Some(seed) => self.assemble(|| Ok(Store::random(seed)), options),
             None if self.weights => Checkpoint::embedded(options),
@@ -88,6 +89,7 @@ impl Shipped {
 
     /// Its sizes.
     pub fn outline(&self, options: &Options) -> Result<Outline> {
+        options.check()?;
         self.assemble(|| Ok(Store::blueprint()), options).map(Outline::from)
     }
 
@@ -123,9 +125,21 @@ pub struct Options {
     pub mapped: bool,
 }
 
+impl Options {
+    /// Fails if what stays in its file has no file.
+    fn check(&self) -> Result<()> {
+        if self.mapped && self.random_weights.is_some() {
+            return Err(Error::usage("`--mapped` leaves weights in their file, made-up ones have none")
+                .hint("write them to one with `effattn convert --from random`, and name its directory"));
+        }
+        Ok(())
+    }
+}
+
 impl Checkpoint {
     /// Loads a Hugging Face style directory.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        options.check()?;
         let weights = || match options.random_weights {
             Some(seed) => Ok(Store::random(seed)),
             None => Store::open(dir),
@@ -151,6 +165,7 @@ impl Checkpoint {
 
     /// The sizes of what [`Checkpoint::open`] would load: nothing but config.json and the headers of the weights is read.
     pub fn outline(dir: &Path, options: &Options) -> Result<Outline> {
+        options.check()?;
         let blueprint = |options: &Options| Self::with(dir, || Ok(Store::blueprint()), options).map(Outline::from);
         let sizes = blueprint(options)?;
         if options.random_weights.is_some() {

@@ -94,6 +94,7 @@ fn suites() -> Table {
 fn growth(g: Growth) -> &'static str {
     match g {
         Growth::Linear => "grows with the tokens read",
+        Growth::Constant => "constant",
         Growth::None => "none",
     }
 }

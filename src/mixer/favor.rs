@@ -18,7 +18,7 @@ use candle_core::Tensor;
 pub(super) const SPEC: Spec = Spec {
     name: "favor",
     paper: "Rethinking Attention with Performers, arXiv 2009.14794 (ReLU features)",
-    state: Growth::None,
+    state: Growth::Constant,
     causal: true,
     bidirectional: false,
 };

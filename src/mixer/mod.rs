@@ -123,7 +123,9 @@ impl Documents {
 pub enum Growth {
     /// In proportion.
     Linear,
-    /// None: it reads whole documents (encoder only), or its memory stays as large as it is.
+    /// Not at all: it stays as large as it is.
+    Constant,
+    /// None: it reads whole documents (encoder only).
     None,
 }
 

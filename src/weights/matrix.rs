@@ -85,7 +85,9 @@ impl Weights {
         }
         let sizes = (form.outputs, form.inputs);
         let outline = Rows::outline(sizes, precision);
-        self.store.taken.fetch_add(outline.bytes(), Relaxed);
+        // a blueprint stands for a file
+        let counter = if self.is_blueprint() && self.store.held.mapped { &self.store.mapped } else { &self.store.taken };
+        counter.fetch_add(outline.bytes(), Relaxed);
         if self.is_blueprint() {
             self.store.note(&full, shape, form.inputs);
             return Ok(outline);
