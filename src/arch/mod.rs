@@ -51,6 +51,9 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
     let Some(wanted) = config["model_type"].as_str() else {
         return Err(Error::new("config.json: no `model_type`").hint(format!("known are {known}")));
     };
+    if wanted == Layer::MODEL_TYPE {
+        return Err(Error::new("config.json: a layer alone is no model").hint("`effattn verify` compares it with its reference"));
+    }
     REGISTRY
         .iter()
         .find(|a| a.model_type == wanted)

@@ -120,12 +120,8 @@ impl Local {
 
     /// Several, each with what it reads, in one loop. The histories stay as they are: see [`History::read`].
     pub fn all<const N: usize>(all: [(&Self, &[f32], &History); N]) -> [Vec<f32>; N] {
-        let conv = |(local, x, history): (&Self, &'_ [f32], &'_ History)| match local {
-            Self::Conv(shape, kernel) => Some((*shape, kernel.inputs, x.len(), history.0.len())),
-            Self::Full(_) => None,
-        };
-        // one module is a dense layer for all of them, or for none
-        if all.iter().any(|one| conv(*one).is_none()) {
+        // one module is a dense layer: for all of them in what trax makes
+        if all.iter().any(|(local, ..)| matches!(local, Self::Full(_))) {
             return all.map(|(local, x, history)| match local {
                 Self::Full(linear) => linear.apply(x),
                 Self::Conv(..) => Self::all([(local, x, history)]).concat(),

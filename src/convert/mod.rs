@@ -19,10 +19,13 @@ mod staging;
 pub mod trax;
 mod write;
 
+use crate::arch;
 use crate::error::{Error, Result};
+use crate::weights::Store;
 use numbers::Kind;
 use staging::Staging;
 use std::path::Path;
+use std::sync::Arc;
 use trax::checkpoint::{Found, Source};
 use trax::{Leaf, Model};
 use write::{Planned, Writer};
@@ -72,6 +75,7 @@ pub fn model(config: &Path) -> Result<Model> {
 pub fn convert(model: &Model, request: &Request, watch: &mut Watch) -> Result<Option<Done>> {
     let leaves = model.leaves()?;
     let parameters = leaves.parameters()?;
+    loads(&model.config(), &leaves.0)?;
     let plan: Vec<Planned> = leaves.0.iter().filter_map(|leaf| planned(leaf, request.rows)).map(|(p, _)| p).collect();
     let staging = Staging::create(request.target, request.force, parameters * request.kind.unwrap_or(Kind::F32).size() as u64 + (1 << 20))?;
     let mut source = Source::open(request.checkpoint, parameters)?;
@@ -102,6 +106,18 @@ pub fn convert(model: &Model, request: &Request, watch: &mut Watch) -> Result<Op
     staging.write("generation_config.json", format!("{:#}\n", trax::special()).as_bytes())?;
     staging.finish()?;
     Ok(Some(Done { parameters: written, tensors: plan.len(), bytes, kinds }))
+}
+
+/// Fails if this program cannot run what would be written: it makes a model of the configuration, without numbers, and looks at the tensors that it asks for.
+fn loads(config: &serde_json::Value, leaves: &[Leaf]) -> Result<()> {
+    let store = Arc::new(Store::blueprint());
+    let refused = |e: Error| e.at("the model of this configuration cannot be run here");
+    (arch::find(config)?.load)(config, &store.root()).map_err(refused)?;
+    let written: Vec<(Planned, _)> = leaves.iter().filter_map(|leaf| planned(leaf, true)).collect();
+    match store.asked_for().into_iter().find(|a| !written.iter().any(|(p, _)| (&p.name, &p.shape) == (&a.name, &a.shape))) {
+        None => Ok(()),
+        Some(a) => Err(refused(Error::new(format!("it has no tensor `{}` of shape {:?}", a.name, a.shape)))),
+    }
 }
 
 /// The tensor of a weight, and which of the weight's indices stands where; none for a weight that is read over.

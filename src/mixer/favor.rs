@@ -5,10 +5,12 @@
 //!
 //! S_t = S_{t−1} + φ(k_t) v_tᵀ; z_t = z_{t−1} + φ(k_t); out_t = φ(q_t)ᵀ S_t / (φ(q_t) · z_t)
 //!
+//! An encoder sums over the whole document before it multiplies.
+//!
 //! The reference keeps no state in its predict mode, so its step-by-step numbers are those of single tokens; here a step goes on from the state, and any
 //! cut of a sequence gives the numbers of its whole.
 
-use super::{Growth, Mixer, Spec};
+use super::{Documents, Growth, Mixer, Reader, Spec};
 use crate::block::{Dense, Heads, Projections};
 use crate::error::Result;
 use crate::kernel::{slice, tensor};
@@ -20,7 +22,7 @@ pub(super) const SPEC: Spec = Spec {
     paper: "Rethinking Attention with Performers, arXiv 2009.14794 (ReLU features)",
     state: Growth::Constant,
     causal: true,
-    bidirectional: false,
+    bidirectional: true,
 };
 
 /// The attention.
@@ -56,11 +58,14 @@ impl Favor {
         Self { heads, projections, stabiliser }
     }
 
+    /// φ: not with `max`, which would drop a NaN.
+    fn feature(&self, x: f32) -> f32 {
+        (if x <= 0.0 { 0.0 } else { x }) + self.stabiliser
+    }
+
     /// One row of the batch: out (t, h w).
     fn row(&self, [q, k, v]: [&[f32]; 3], sums: &mut [f32]) -> Vec<f32> {
         let (w, d) = (self.heads.width, self.heads.count * self.heads.width);
-        // not `max`, which would drop a NaN
-        let feature = |x: f32| (if x <= 0.0 { 0.0 } else { x }) + self.stabiliser;
         let mut out = vec![0.0; q.len()];
         for (at, out) in out.chunks_exact_mut(d).enumerate() {
             let here = at * d..(at + 1) * d;
@@ -69,7 +74,7 @@ impl Favor {
                 let (s, z) = sums.split_at_mut(w * w);
                 let mut norm = 0.0;
                 for (((s, z), k), q) in s.chunks_exact_mut(w).zip(z).zip(k).zip(q) {
-                    let (k, q) = (feature(*k), feature(*q));
+                    let (k, q) = (self.feature(*k), self.feature(*q));
                     *z += k;
                     norm += q * *z;
                     for ((s, v), out) in s.iter_mut().zip(v).zip(out.iter_mut()) {
@@ -110,6 +115,41 @@ impl Mixer for Favor {
             let share = (q.len() / memory.0.len().max(1)).max(1);
             let rows = q.chunks(share).zip(k.chunks(share)).zip(v.chunks(share)).zip(&mut memory.0);
             out.apply(&rows.flat_map(|(((q, k), v), sums)| self.row([q, k, v], sums)).collect::<Vec<f32>>())
+        })?;
+        tensor(mixed, xs.shape())
+    }
+}
+
+impl Reader for Favor {
+    fn work_bytes(&self, n: usize) -> usize {
+        self.projections.work_bytes(n)
+    }
+
+    fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
+        let (w, d) = (self.heads.width, self.heads.count * self.heads.width);
+        let Projections { q, k, v, out } = &self.projections;
+        let mixed = slice(xs, |x| {
+            let [q, k, v] = Dense::all([q, k, v], x);
+            let mut all = vec![0.0; q.len()];
+            for r in documents.ranges() {
+                let r = r.start * d..r.end * d;
+                // the last position of the causal form has seen the whole document: its sums serve all of them
+                let mut sums = vec![0.0; Mixer::bytes_at(self, 0) / size_of::<f32>()];
+                self.row([&q[r.clone()], &k[r.clone()], &v[r.clone()]], &mut sums);
+                for (out, q) in all[r.clone()].chunks_exact_mut(d).zip(q[r].chunks_exact(d)) {
+                    for ((out, q), sums) in out.chunks_exact_mut(w).zip(q.chunks_exact(w)).zip(sums.chunks_exact(w * (w + 1))) {
+                        let (s, z) = sums.split_at(w * w);
+                        let mut norm = 0.0;
+                        for ((s, z), q) in s.chunks_exact(w).zip(z).zip(q) {
+                            let q = self.feature(*q);
+                            norm += q * z;
+                            out.iter_mut().zip(s).for_each(|(out, s)| *out += q * s);
+                        }
+                        out.iter_mut().for_each(|out| *out /= norm);
+                    }
+                }
+            }
+            out.apply(&all)
         })?;
         tensor(mixed, xs.shape())
     }

@@ -118,7 +118,7 @@ impl Weights {
         }
         if form.layout != Layout::OutIn {
             let why = "its rows are not what is read one by one, its columns are".to_string();
-            return refused(why, "store it transposed, as `ff.w1_rows` is, or let it be packed");
+            return refused(why, "write the checkpoint with `effattn convert --rows`, which stores `ff.w1_rows`, or leave `--mapped` out");
         }
         let start = entry.range.start + form.of.0 * form.inputs * held.bytes();
         Ok(Rows::mapped(bytes.clone(), start, (form.outputs, form.inputs), held))

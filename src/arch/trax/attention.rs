@@ -2,9 +2,11 @@
 
 use crate::block::{Dense, Heads, Linear, Local, Projections, Stage};
 use crate::error::{Error, Result};
+use crate::kernel::linear::Layout;
 use crate::mixer::{AnyMixer, Concat, Favor, Hashing, Lsh, MultConv, Output, Reader, Shape, Softmax};
-use crate::weights::Weights;
+use crate::weights::{Form, Weights};
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// An attention and its sizes; the names are trax's parameters.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -16,7 +18,9 @@ pub(super) struct Attention {
     pub sparsity: Option<usize>,
     pub length_kernel_size: Option<usize>,
     pub kernel_size: Option<usize>,
-    pub share_qk: bool,
+    pub share_qk: Option<bool>,
+    /// Of "lsh" with weights "model": whether its layers have biases.
+    pub bias: Option<bool>,
     pub output_layer_type: Option<String>,
     pub v_concat_type: Option<String>,
     pub lowrank: Option<usize>,
@@ -28,11 +32,13 @@ pub(super) struct Attention {
     pub chunk_len: Option<usize>,
     pub n_chunks_before: Option<usize>,
     pub n_chunks_after: Option<usize>,
-    pub seed: u64,
+    pub seed: Option<u64>,
     #[serde(flatten)]
     rest: serde_json::Map<String, serde_json::Value>,
 }
 
+/// What every kind of LSH attention reads.
+const LSH: &[&str] = &["weights", "n_hashes", "n_buckets", "chunk_len", "n_chunks_before", "n_chunks_after", "seed"];
 /// Keys without effect on what is computed.
 const TRAINING: &[&str] = &["max_inference_length", "dropout", "force_no_dropout", "mode", "d_feature", "n_heads"];
 
@@ -49,9 +55,42 @@ impl Attention {
         }
     }
 
-    /// Fails at a key that nobody reads: it would change what is computed.
+    /// Fails at a key that this kind of attention does not read: it would change what is computed.
     fn check(&self) -> Result<()> {
-        match self.rest.keys().find(|k| !TRAINING.contains(&k.as_str())) {
+        let sparse = self.weights.as_deref() == Some("sparse");
+        let own: &[&str] = match self.name() {
+            "mult_conv" => &["sparsity", "length_kernel_size", "share_qk", "output_layer_type", "v_concat_type"],
+            "mult" | "mult_modular" => &["sparsity"],
+            "conv" | "modular" => &["sparsity", "kernel_size"],
+            "lowrank" => &["lowrank"],
+            "favor" => &["numerical_stabilizer"],
+            "lsh" if sparse => &[LSH, &["sparsity", "length_kernel_size", "share_qk"]].concat(),
+            "lsh" if self.weights.as_deref() == Some("heads") => LSH,
+            "lsh" => &[LSH, &["share_qk", "bias"]].concat(),
+            // chunks that are not there have no neighbours
+            "self" if self.chunk_len.is_none() => &["n_chunks_before", "n_chunks_after"],
+            _ => &[],
+        };
+        let given = [
+            ("sparsity", self.sparsity.is_some()),
+            ("length_kernel_size", self.length_kernel_size.is_some()),
+            ("kernel_size", self.kernel_size.is_some()),
+            ("share_qk", self.share_qk.is_some_and(|share| share || own.contains(&"share_qk"))),
+            ("bias", self.bias.is_some()),
+            ("output_layer_type", self.output_layer_type.is_some()),
+            ("v_concat_type", self.v_concat_type.is_some()),
+            ("lowrank", self.lowrank.is_some()),
+            ("numerical_stabilizer", self.numerical_stabilizer.is_some()),
+            ("weights", self.weights.is_some()),
+            ("n_hashes", self.n_hashes.is_some()),
+            ("n_buckets", self.n_buckets.is_some()),
+            ("chunk_len", self.chunk_len.is_some()),
+            ("n_chunks_before", self.n_chunks_before.is_some()),
+            ("n_chunks_after", self.n_chunks_after.is_some()),
+            ("seed", self.seed.is_some()),
+        ];
+        let foreign = given.into_iter().find(|(key, given)| *given && !own.contains(key)).map(|(key, _)| key);
+        match foreign.or_else(|| self.rest.keys().map(String::as_str).find(|k| !TRAINING.contains(k))) {
             Some(key) => Err(Error::new(format!("config.json: `attention.{key}` is not known to \"{}\"", self.name()))
                 .hint("it may change what the model computes, so it is not ignored")),
             None => Ok(()),
@@ -92,8 +131,12 @@ impl Attention {
     pub fn reader(&self, w: &Weights, d_model: usize, heads: Heads) -> Result<Box<dyn Reader>> {
         self.check()?;
         match self.name() {
-            "mult_conv" | "favor" => Err(Error::new(format!("config.json: `encoder_attention` \"{}\" is causal", self.name()))
-                .hint("an encoder reads in both directions: \"dense\"")),
+            "mult_conv" => Err(Error::new("config.json: `encoder_attention` \"mult_conv\" is causal")
+                .hint("an encoder reads in both directions: \"dense\", \"favor\", \"lsh\"")),
+            "favor" => {
+                let stabiliser = self.numerical_stabilizer.unwrap_or(1e-3) as f32;
+                Ok(Box::new(Favor::new(heads, self.projections(w, d_model, heads)?, stabiliser)))
+            }
             "lsh" => Ok(Box::new(self.lsh(w, d_model, heads)?)),
             _ => Ok(Box::new(Softmax::new(heads, self.projections(w, d_model, heads)?))),
         }
@@ -110,13 +153,19 @@ impl Attention {
             chunk: self.chunk_len.unwrap_or(128),
             before: self.n_chunks_before.unwrap_or(1),
             after: self.n_chunks_after.unwrap_or(0),
-            seed: self.seed,
+            seed: self.seed.unwrap_or(0),
         };
         let d = heads.count * heads.width;
         match self.weights.as_deref().unwrap_or("model") {
             "model" => {
-                let one = |name: &str| -> Result<Dense> { Ok(Linear::load_in_out(&w.pp(name), (d, d))?.into()) };
-                let k = if self.share_qk { None } else { Some(one("k")?) };
+                let one = |name: &str| -> Result<Dense> {
+                    let w = w.pp(name);
+                    if self.bias.unwrap_or(true) {
+                        return Ok(Linear::load_in_out(&w, (d, d))?.into());
+                    }
+                    Ok(Linear::from_packed(Arc::new(w.packed("w", &Form::whole((d, d), Layout::InOut), None)?)).into())
+                };
+                let k = if self.share_qk.unwrap_or(false) { None } else { Some(one("k")?) };
                 Lsh::dense(heads, hashing, (one("q")?, k, one("v")?, one("o")?))
             }
             "heads" => {
@@ -126,7 +175,7 @@ impl Attention {
             }
             "sparse" => {
                 let sizes = (self.sparsity.unwrap_or(16), self.length_kernel_size.unwrap_or(3));
-                Lsh::sparse(w, heads, hashing, sizes, self.share_qk)
+                Lsh::sparse(w, heads, hashing, sizes, self.share_qk.unwrap_or(false))
             }
             other => {
                 Err(Error::new(format!("config.json: `attention.weights` \"{other}\" is not known")).hint("known are model, sparse, heads"))
@@ -154,7 +203,7 @@ impl Attention {
         Ok(Shape {
             modules: self.sparsity.unwrap_or(heads.count),
             positions: self.length_kernel_size.unwrap_or(3),
-            share_qk: self.share_qk,
+            share_qk: self.share_qk.unwrap_or(false),
             concat,
             output: Output { mult, conv },
         })

@@ -129,9 +129,9 @@ fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
 }
 
 /// A key of `rest` that is true or false, else `false`.
-fn flag(rest: &mut Map<String, Value>, key: &str) -> Result<bool> {
+fn flag(rest: &mut Map<String, Value>, key: &str, default: bool) -> Result<bool> {
     match rest.remove(key) {
-        None | Some(Value::Null) => Ok(false),
+        None | Some(Value::Null) => Ok(default),
         Some(Value::Bool(yes)) => Ok(yes),
         Some(other) => Err(Error::new(format!("config.json: `{key}` is {other}, neither true nor false"))),
     }
@@ -258,7 +258,11 @@ impl Sizes {
 const TRAINING: &[&str] =
     &["package", "dropout", "ff_dropout", "ff_chunk_size", "attention_chunk_size", "mode", "use_bfloat16", "loss_sparsity_prob"];
 
-/// The keys of `rest` that nobody reads.
-fn unread(rest: &Map<String, Value>) -> Vec<String> {
-    super::unread(rest).into_iter().filter(|k| !TRAINING.contains(&k.as_str())).collect()
+/// Fails at a key that nobody reads: these configurations are written for this program, and a word of trax may change what is computed.
+fn known(rest: &Map<String, Value>) -> Result<()> {
+    match super::unread(rest).into_iter().find(|k| !TRAINING.contains(&k.as_str())) {
+        Some(key) => Err(Error::new(format!("config.json: `{key}` is not known here"))
+            .hint("it may change what the model computes, so it is not ignored; docs/formats.md has the keys")),
+        None => Ok(()),
+    }
 }

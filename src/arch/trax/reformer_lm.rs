@@ -4,7 +4,7 @@
 //! belong to the heads and have no bias.
 
 use super::super::{Arch, Loaded, expect};
-use super::{EPS, Sizes, count, terraformer, unread};
+use super::{EPS, Sizes, count, known, terraformer};
 use crate::block::{Activation, Dense, Embedding, Heads, LayerNorm, Linear, Positions, Projections, Reversible, Streams, check_ids};
 use crate::error::{Error, Result};
 use crate::memory::State;
@@ -39,6 +39,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let mut s = Sizes::read(config)?;
     let mut rest = s.rest.clone();
     let d_head = count(&mut rest, "d_head", 64, 1 << 16)?;
+    expect(&rest, "is_encoder_decoder", &json!(false))?;
     for key in ["d_attention_key", "d_attention_value"] {
         expect(&rest, key, &json!(d_head))?;
         rest.remove(key);
@@ -72,7 +73,8 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         norm: LayerNorm::load_scale(&w.pp("final_norm"), 2 * s.d_model, EPS, true)?,
         output: s.loss(w, 2 * s.d_model)?,
     };
-    Ok(Loaded { model: Box::new(model), unread: unread(&rest) })
+    known(&rest)?;
+    Ok(Loaded { model: Box::new(model), unread: Vec::new() })
 }
 
 /// `w_q`, `w_k`, `w_v` (h, d, w) and `w_o` (h, w, d) below `w`.

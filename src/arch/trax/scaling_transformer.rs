@@ -7,7 +7,7 @@
 
 use super::super::{Arch, Loaded, expect};
 use super::attention::Side;
-use super::{Sizes, attention, unread};
+use super::{Sizes, attention, known};
 use crate::block::{Decoder, DecoderLayer, DecoderOnly, Embedding, Encoder, EncoderLayer, Heads, Input, Order, Seq2Seq};
 use crate::error::{Error, Result};
 use crate::model::{Info, Model};
@@ -37,7 +37,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         return Err(Error::new("config.json: `center_layernorm: false` is Terraformer's alone"));
     }
     let sparsity = rest.remove("enc_dec_attention_sparsity").map_or(Ok([Side::Dense; 2]), |v| cross_sparsity(&v))?;
-    let paired = rest.get("is_encoder_decoder").and_then(Value::as_bool).unwrap_or(s.n_layers.is_none());
+    let paired = super::flag(&mut rest, "is_encoder_decoder", s.n_layers.is_none())?;
     let heads = Heads::new(s.d_model, s.n_heads)?;
     let tokens = Embedding::rows(&w.pp("embed"), "weight", (s.vocab_size, s.d_model))?;
     let attention = if paired { s.encoder_attention.told() } else { s.attention.told() };
@@ -90,7 +90,8 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             output,
         }),
     };
-    Ok(Loaded { model, unread: unread(&rest) })
+    known(&rest)?;
+    Ok(Loaded { model, unread: Vec::new() })
 }
 
 /// The encoder's layers below `w`.

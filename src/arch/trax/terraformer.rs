@@ -7,7 +7,7 @@
 //! they are if `reversible_encoder`, else LN(Dense(mean)) in both. Source padding is not read: the reference puts the target behind the last real token.
 
 use super::super::{Arch, Loaded, expect};
-use super::{Sizes, count, flag, scaling_transformer, unread};
+use super::{Sizes, count, flag, known, scaling_transformer};
 use crate::block::{
     Dense, Embedding, EncoderLayer, Heads, LayerNorm, Linear, Positions, Reversible, ReversibleLayer, Streams, check_ids, read_reversible,
 };
@@ -56,6 +56,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         ("output_vocab_size", json!(s.vocab_size)),
         ("d_attention_key", head.clone()),
         ("d_attention_value", head),
+        ("is_encoder_decoder", json!(true)),
         ("n_layers_forget", json!(0)),
         ("half_before_layer", Value::Null),
         ("double_after_layer", Value::Null),
@@ -63,8 +64,8 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         expect(&rest, key, &value)?;
         rest.remove(key);
     }
-    let reversible = flag(&mut rest, "reversible_encoder")?;
-    let two_swaps = flag(&mut rest, "use_two_swaps_per_encoder_block")?;
+    let reversible = flag(&mut rest, "reversible_encoder", false)?;
+    let two_swaps = flag(&mut rest, "use_two_swaps_per_encoder_block", true)?;
     let sublayers = count(&mut rest, "n_decoder_attention_layers", 2, super::MOST_LAYERS)?;
     rest.remove("forget_dense");
     let heads = Heads::new(s.d_model, s.n_heads)?;
@@ -103,7 +104,8 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         norm: s.last_norm(&w.pp("final_norm"))?,
         output: s.loss(w, s.d_model)?,
     };
-    Ok(Loaded { model: Box::new(model), unread: unread(&rest) })
+    known(&rest)?;
+    Ok(Loaded { model: Box::new(model), unread: Vec::new() })
 }
 
 /// A decoder layer below `w`, of so many attentions.

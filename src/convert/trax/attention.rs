@@ -230,12 +230,13 @@ impl Attention {
                 let mut words = vec![];
                 words.extend((*share_qk && !hashes).then(|| ("share_qk", json!(true))));
                 words.extend(bias.then(|| ("bias", json!(true))));
+                words.extend(hashes.then(|| ("weights", json!("heads"))));
                 let mut map = with(if hashes { "lsh" } else { "self" }, words);
                 map.extend(more.clone());
                 map
             }
             Attention::Wrapped { sparsity, bias, more } => {
-                let mut words = vec![("weights_format", json!(if sparsity.is_some() { "sparse" } else { "model" }))];
+                let mut words = vec![("weights", json!(if sparsity.is_some() { "sparse" } else { "model" }))];
                 words.extend(sparsity.map(|s| ("sparsity", json!(s))));
                 words.extend((!bias).then(|| ("bias", json!(false))));
                 let mut map = with("lsh", words);
