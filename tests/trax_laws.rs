@@ -188,10 +188,13 @@ fn attentions() -> Vec<Value> {
                 );
             }
         }
-        for weights in ["model", "sparse", "heads"] {
-            all.push(
-                json!({"type": "lsh", "n_hashes": 2, "n_buckets": 4, "chunk_len": 2, "share_qk": share, "weights": weights, "sparsity": 4}),
-            );
+        let lsh = |weights: &str| json!({"type": "lsh", "n_hashes": 2, "n_buckets": 4, "chunk_len": 2, "weights": weights});
+        let mut with = [lsh("model"), lsh("sparse")];
+        with.iter_mut().for_each(|lsh| lsh["share_qk"] = share.into());
+        with[1]["sparsity"] = 4.into();
+        all.extend(with);
+        if share {
+            all.push(lsh("heads"));
         }
     }
     all
@@ -263,7 +266,12 @@ fn sizes_that_do_not_divide_are_told() {
         (json!({"attention": {"type": "lsh", "n_buckets": 3}}), vec!["`attention.n_buckets` is 3"]),
         (json!({"attention": {"type": "lsh", "n_buckets": 4, "n_chunks_after": 1}}), vec!["`attention.n_chunks_after`"]),
         (json!({"attention": {"type": "lsh", "n_buckets": 4, "weights": "x"}}), vec!["`attention.weights` \"x\""]),
-        (json!({"encoder_attention": {"type": "favor"}}), vec!["`encoder_attention` \"favor\""]),
+        (json!({"encoder_attention": {"type": "mult_conv"}}), vec!["`encoder_attention` \"mult_conv\""]),
+        (json!({"attention": {"type": "dense", "share_qk": true}}), vec!["`attention.share_qk`", "\"dense\""]),
+        (json!({"attention": {"type": "self", "chunk_len": 2}}), vec!["`attention.chunk_len`", "\"self\""]),
+        (json!({"attention": {"type": "mult_conv", "kernel_size": 5}}), vec!["`attention.kernel_size`"]),
+        (json!({"multiply_by_controller_output": true}), vec!["`multiply_by_controller_output`"]),
+        (json!({"is_encoder_decoder": "no"}), vec!["`is_encoder_decoder`"]),
         (json!({"ff_sparsity": [1, 2, 3]}), vec!["`ff_sparsity: [1,2,3]`"]),
         (json!({"ff_sparsity": {}}), vec!["`ff_sparsity: {}`"]),
         (json!({"ff_use_sru": [1, 2, 3]}), vec!["`ff_use_sru: [1,2,3]`"]),

@@ -154,3 +154,49 @@ impl Reader for Favor {
         tensor(mixed, xs.shape())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Linear;
+    use crate::kernel::linear::{Layout, Packed};
+    use crate::kernel::testing::noise;
+    use std::sync::Arc;
+
+    /// The sums of the module's head in f64, over all that a position sees.
+    #[test]
+    fn is_its_definition_in_both_directions() {
+        let (d, heads, n) = (12, 3, 9);
+        let weight = |seed| noise(d * d, seed);
+        let one = |seed| Linear::from_packed(Arc::new(Packed::new(&weight(seed), (d, d), Layout::OutIn, None))).into();
+        let identity: Vec<f32> = (0..d * d).map(|i| if i % (d + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        let out = Linear::from_packed(Arc::new(Packed::new(&identity, (d, d), Layout::OutIn, None))).into();
+        let favor = Favor::new(Heads::new(d, heads).unwrap(), Projections { q: one(1), k: one(2), v: one(3), out }, 1e-3);
+        let x = noise(n * d, 4);
+        let product = |seed| -> Vec<f64> {
+            let w = weight(seed);
+            let dot = |row: &[f32], o: usize| row.iter().zip(&w[o * d..]).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+            x.chunks_exact(d).flat_map(|row| (0..d).map(move |o| dot(row, o)).collect::<Vec<f64>>()).collect()
+        };
+        let (q, k, v) = (product(1), product(2), product(3));
+        let phi = |x: f64| x.max(0.0) + 1e-3;
+        let want = |at: usize, seen: usize, f: usize| {
+            let head = f / (d / heads) * (d / heads)..(f / (d / heads) + 1) * (d / heads);
+            let weigh = |j: usize| head.clone().map(|i| phi(q[at * d + i]) * phi(k[j * d + i])).sum::<f64>();
+            (0..seen).map(|j| weigh(j) * v[j * d + f]).sum::<f64>() / (0..seen).map(weigh).sum::<f64>()
+        };
+        let documents = Documents::new(vec![4, 5], vec![]).unwrap();
+        let read = Reader::read(&favor, &tensor(x.clone(), (n, d)).unwrap(), &documents).unwrap().to_vec2::<f32>().unwrap();
+        let whole = tensor(x.clone(), (1, n, d)).unwrap();
+        let causal = Mixer::forward(&favor, &whole, &mut Mixer::memory(&favor, 1).unwrap()).unwrap().to_vec3::<f32>().unwrap();
+        for (at, f) in (0..n).flat_map(|at| (0..d).map(move |f| (at, f))) {
+            assert!((f64::from(causal[0][at][f]) - want(at, at + 1, f)).abs() < 1e-5);
+        }
+        let alone = tensor(x[..4 * d].to_vec(), (4, d)).unwrap();
+        let first = Reader::read(&favor, &alone, &Documents::new(vec![4], vec![]).unwrap()).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(first, read[..4]);
+        for (at, f) in (0..4).flat_map(|at| (0..d).map(move |f| (at, f))) {
+            assert!((f64::from(read[at][f]) - want(at, 4, f)).abs() < 1e-5);
+        }
+    }
+}
