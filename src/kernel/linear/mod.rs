@@ -2,7 +2,7 @@
 //!
 //! - [`Packed`]: weights as f32, bf16 or int8 in panels; [`apply`]: their product with any number of rows
 //! - [`pack`]: from a matrix to panels
-//! - [`grid`]: how work is cut; [`operands`]: rows of x as a kernel takes them
+//! - [`grid`]: how work is cut; `operands`: rows of x as a kernel takes them
 //! - [`product`]: what a kernel computes, and which kernel a machine takes; [`portable`] is the simple one
 //!
 //! Work is cut by rows where there are many, by panels where rows are few, and by both where both are; no cut changes a bit, see [`product`].
