@@ -18,6 +18,33 @@ pub trait Memory: Clone + Send + 'static {
     fn reserve(&mut self, _positions: usize) {}
 }
 
+/// A list of numbers for each row of a batch: all that many layers remember.
+#[derive(Debug, Clone)]
+pub struct Lists(pub Vec<Vec<f32>>);
+
+impl Lists {
+    /// `n` zeros for each of `rows` rows.
+    pub fn zeros(rows: usize, n: usize) -> Self {
+        Self(vec![vec![0.0; n]; rows])
+    }
+}
+
+impl Memory for Lists {
+    fn select(&mut self, rows: &[usize]) -> Result<()> {
+        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
+        Ok(())
+    }
+
+    fn join(&mut self, others: Vec<Self>) -> Result<()> {
+        self.0.extend(others.into_iter().flat_map(|o| o.0));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|list| size_of_val(&list[..])).sum()
+    }
+}
+
 /// A [`Memory`] whose type only its own mixer knows.
 pub trait AnyMemory: Send {
     /// See [`Memory::select`].

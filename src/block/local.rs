@@ -12,7 +12,7 @@ use super::dense::module;
 use crate::error::{Error, Result};
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::local::{Conv, Shape, convolve};
-use crate::memory::Memory;
+use crate::memory::Lists;
 use crate::weights::{Form, Weights};
 
 /// The convolution; of a single module, trax makes a dense layer without length.
@@ -25,13 +25,12 @@ pub enum Local {
 }
 
 /// The last F − 1 rows that each row of a batch gave to a convolution, oldest first; zeros at the start.
-#[derive(Debug, Clone)]
-pub struct History(Vec<Vec<f32>>);
+pub type History = Lists;
 
 impl History {
     /// Of `rows` rows of a batch that keep nothing.
     pub fn nothing(rows: usize) -> Self {
-        Self(vec![Vec::new(); rows])
+        Self::zeros(rows, 0)
     }
 
     /// Moves on by the rows of a batch, (b, t, d).
@@ -42,22 +41,6 @@ impl History {
             past.extend_from_slice(&x[x.len().saturating_sub(keep)..]);
             past.drain(..past.len() - keep);
         }
-    }
-}
-
-impl Memory for History {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|h| size_of_val(&h[..])).sum()
     }
 }
 
@@ -100,7 +83,7 @@ impl Local {
 
     /// An empty history of so many rows.
     pub fn history(&self, rows: usize) -> History {
-        History(vec![vec![0.0; self.history_bytes() / size_of::<f32>()]; rows])
+        Lists::zeros(rows, self.history_bytes() / size_of::<f32>())
     }
 
     /// Bytes of the history of one row.

@@ -8,7 +8,7 @@
 use super::{LayerNorm, Linear};
 use crate::error::Result;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
+use crate::memory::Lists;
 use crate::mixer::Documents;
 use crate::weights::Weights;
 use candle_core::Tensor;
@@ -17,24 +17,7 @@ use candle_core::Tensor;
 pub struct Sru(Vec<Linear>);
 
 /// The c of each layer, one list of layers · n numbers a row of the batch.
-#[derive(Debug, Clone)]
-pub struct Cells(Vec<Vec<f32>>);
-
-impl Memory for Cells {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|c| size_of_val(&c[..])).sum()
-    }
-}
+pub type Cells = Lists;
 
 impl Sru {
     /// Of each layer's linear part, n -> 3n.
@@ -54,7 +37,7 @@ impl Sru {
 
     /// Cells of so many rows, all zero.
     pub fn cells(&self, rows: usize) -> Cells {
-        Cells(vec![vec![0.0; self.cell_bytes() / size_of::<f32>()]; rows])
+        Lists::zeros(rows, self.cell_bytes() / size_of::<f32>())
     }
 
     /// Numbers of the rows of a batch, t each: (b, t, n) -> (b, t, n).

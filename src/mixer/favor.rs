@@ -14,7 +14,7 @@ use super::{Documents, Growth, Mixer, Reader, Spec};
 use crate::block::{Dense, Heads, Projections};
 use crate::error::Result;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
+use crate::memory::Lists;
 use candle_core::Tensor;
 
 pub(super) const SPEC: Spec = Spec {
@@ -33,24 +33,7 @@ pub struct Favor {
 }
 
 /// S and z of all heads, one list a row: for each head w rows of w numbers, then w.
-#[derive(Debug, Clone)]
-pub struct Sums(Vec<Vec<f32>>);
-
-impl Memory for Sums {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|s| size_of_val(&s[..])).sum()
-    }
-}
+pub type Sums = Lists;
 
 impl Favor {
     /// Of its projections; `stabiliser` is ε.
@@ -93,7 +76,7 @@ impl Mixer for Favor {
     type Memory = Sums;
 
     fn memory(&self, rows: usize) -> Result<Sums> {
-        Ok(Sums(vec![vec![0.0; self.bytes_at(0) / size_of::<f32>()]; rows]))
+        Ok(Lists::zeros(rows, self.bytes_at(0) / size_of::<f32>()))
     }
 
     fn bytes_at(&self, _positions: usize) -> usize {
