@@ -102,10 +102,15 @@ impl<'a> Rounds<'a> {
     fn together(&mut self, cases: &[usize], measured: &mut [Measured]) -> Result<End> {
         let repetitions = self.plan.protocol.repetitions;
         let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(repetitions, &measured[i])).collect();
-        let models = self.load(&todo, measured)?;
         let rounds = if self.plan.protocol.warmup { 0..=repetitions } else { 1..=repetitions };
+        self.loaded(&todo, rounds, measured)
+    }
+
+    /// Loads the models of these cases for these rounds, and lets them go.
+    fn loaded(&mut self, todo: &[usize], rounds: impl IntoIterator<Item = usize>, measured: &mut [Measured]) -> Result<End> {
+        let models = self.load(todo, measured)?;
         for round in rounds {
-            match self.round(&todo, round, &models, measured)? {
+            match self.round(todo, round, &models, measured)? {
                 End::Done => {}
                 end => return Ok(end),
             }
@@ -127,15 +132,10 @@ impl<'a> Rounds<'a> {
                 if (self.environment.stop)() {
                     return Ok(End::Interrupted);
                 }
-                let models = self.load(&todo, measured)?;
-                for round in warmup.into_iter().chain([round]) {
-                    match self.round(&todo, round, &models, measured)? {
-                        End::Done => {}
-                        end => return Ok(end),
-                    }
+                match self.loaded(&todo, warmup.into_iter().chain([round]), measured)? {
+                    End::Done => {}
+                    end => return Ok(end),
                 }
-                drop(models);
-                give_back();
             }
         }
         Ok(End::Done)
