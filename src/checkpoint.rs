@@ -123,6 +123,19 @@ pub struct Options {
     pub cache: Precision,
     /// Whether what a step reads row by row stays in its file ([`Held::mapped`]).
     pub mapped: bool,
+    /// Whether what a reference does wrong is done as it does it ([`arch::Arch::quirks`]).
+    pub quirks: bool,
+    /// What memories of segments begin with, where an architecture leaves the choice.
+    pub init_mem: Option<InitMem>,
+}
+
+/// What a memory of earlier segments holds before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitMem {
+    /// Nothing.
+    Empty,
+    /// Rows of zeros, as many as it has room for, which are attended to.
+    Zeros,
 }
 
 impl Options {
@@ -224,7 +237,7 @@ impl Checkpoint {
             let store = weights()?;
             let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
             let store = Arc::new(store.held(held));
-            let loaded = (arch.load)(&started(&config, generation_config.as_ref()), &store.root())?;
+            let loaded = (arch.load)(&asked(arch, started(&config, generation_config.as_ref()), options)?, &store.root())?;
             Ok((store, held, loaded))
         };
         // a tokenizer takes as long to read as a small model
@@ -250,6 +263,25 @@ fn started(config: &Value, generation_config: Option<&Value>) -> Value {
         config["decoder_start_token_id"] = start.into();
     }
     config
+}
+
+/// The configuration with what the caller asks of it.
+fn asked(arch: &arch::Arch, mut config: Value, options: &Options) -> Result<Value> {
+    if options.quirks && !arch.quirks.is_empty() {
+        config["reference_quirks"] = true.into();
+    }
+    if let Some(init) = options.init_mem {
+        if !arch.segments {
+            return Err(Error::usage(format!("`--init-mem` is for models with memories of segments, which `{}` has not", arch.model_type))
+                .hint("leave it out"));
+        }
+        config["init_mem"] = match init {
+            InitMem::Empty => "empty",
+            InitMem::Zeros => "zeros",
+        }
+        .into();
+    }
+    Ok(config)
 }
 
 fn json(name: &str, bytes: &[u8]) -> Result<Value> {

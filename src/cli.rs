@@ -1,5 +1,6 @@
 //! The command line: what every command takes, and which commands there are.
 
+use crate::checkpoint::InitMem;
 use crate::command::bench::BenchArgs;
 use crate::command::convert::ConvertArgs;
 use crate::command::decode::DecodeArgs;
@@ -79,9 +80,33 @@ pub struct WeightArgs {
     /// Leave in their file what a step reads row by row (token tables, units of sparse feed-forward layers): only touched pages come into memory
     #[arg(long)]
     pub mapped: bool,
+    /// Do what the reference implementation does wrong as it does it (`inspect` says what that is)
+    #[arg(long)]
+    pub reference_quirks: bool,
+    /// What memories of segments begin with, for models that have them [default: the checkpoint's own]
+    #[arg(long, value_name = "WHAT")]
+    pub init_mem: Option<InitMemory>,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,
+}
+
+/// What memories of segments begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InitMemory {
+    /// Nothing
+    Empty,
+    /// Rows of zeros that are attended to
+    Zeros,
+}
+
+impl From<InitMemory> for InitMem {
+    fn from(init: InitMemory) -> Self {
+        match init {
+            InitMemory::Empty => InitMem::Empty,
+            InitMemory::Zeros => InitMem::Zeros,
+        }
+    }
 }
 
 /// Type of the weights in memory.
@@ -200,6 +225,9 @@ pub struct VerifyArgs {
     /// Largest absolute difference that passes, of logits, hidden states and scores
     #[arg(long, value_name = "X", default_value_t = 1e-4)]
     pub atol: f64,
+    /// Compare what this program does by default, not what it does to be equal to the reference (`--reference-quirks` is on otherwise)
+    #[arg(long, conflicts_with = "reference_quirks")]
+    pub mended: bool,
     /// Output format
     #[arg(short, long, default_value = "text")]
     pub format: ReportFormat,

@@ -27,6 +27,8 @@ pub struct Info {
     pub layers: (usize, usize),
     /// The token that a decoder-only model reads before any prompt, if its family has one: trax's start token. The model itself adds nothing.
     pub prompt_start: Option<u32>,
+    /// Why it cannot decode, for models that read whole documents and nothing else: a sentence that goes on from "`model_type` …".
+    pub reads_only: Option<&'static str>,
 }
 
 /// A batch of documents as token ids. Rows may differ in length: nothing is padded.
@@ -98,6 +100,15 @@ impl Probe {
 }
 
 impl Info {
+    /// Fails if the model cannot decode, and says why.
+    pub fn decodes(&self) -> Result<()> {
+        match self.reads_only {
+            None => Ok(()),
+            Some(why) => Err(Error::usage(format!("`{}` cannot decode: {why}", self.model_type))
+                .hint("`effattn score -m ppl` asks it for each token of a text, `effattn bench` measures how it reads")),
+        }
+    }
+
     /// The positions with global attention in each row of a source.
     ///
     /// Fails if the source names some and the model has no such attention.
@@ -143,4 +154,9 @@ pub trait Model: Send + Sync {
 
     /// Reads t tokens a row (as many in every row) and returns the logits after each, (b, t, v), f32.
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor>;
+
+    /// The logits at every position of each document from the whole of it, (n, v) each, f32. Only models that cannot decode have them.
+    fn fill(&self, _source: &Source) -> Result<Vec<Tensor>> {
+        Err(Error::usage(format!("`{}` is causal: it does not fill in tokens from both sides", self.info().model_type)))
+    }
 }

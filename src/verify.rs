@@ -91,6 +91,11 @@ impl Run<'_> {
         let probe = Probe::on();
         let mut source = self.source(probe.clone())?;
         let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
+        if model.info().reads_only.is_some() {
+            let logits = model.fill(&source)?;
+            self.layers(&probe.take(), &lengths, report)?;
+            return self.ragged("logits", &Tensor::cat(&logits, 0)?, &lengths, report);
+        }
         let paired = model.info().encoder_decoder;
         let n = source.rows.len();
         let targets = if paired { self.golden.target()? } else { Some(source.rows.clone()) };

@@ -47,6 +47,7 @@ impl Table {
             default_global: None,
             layers: (0, 1),
             prompt_start: None,
+            reads_only: None,
         };
         Self { info, logits }
     }

@@ -16,6 +16,8 @@ pub(super) const ARCH: Arch = Arch {
     checkpoints: "facebook/bart-large-cnn, facebook/bart-large-xsum, sshleifer/distilbart-cnn-12-6",
     mixers: &["softmax"],
     ignored: &[],
+    quirks: &[],
+    segments: false,
     tiny: r#"{"model_type": "bart", "vocab_size": 61, "d_model": 24, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 3,
         "decoder_attention_heads": 2, "encoder_ffn_dim": 40, "decoder_ffn_dim": 36, "max_position_embeddings": 80, "scale_embedding": true,
         "decoder_start_token_id": 2, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}"#,

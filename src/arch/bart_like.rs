@@ -95,6 +95,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
             default_global: plan.default_global.clone(),
             layers: (s.encoder_layers, s.decoder_layers),
             prompt_start: None,
+            reads_only: None,
         },
         start: start.ok_or_else(|| Error::new("config.json: neither `decoder_start_token_id` nor `bos_token_id`"))?,
         source,

@@ -19,6 +19,8 @@ pub(super) const ARCH: Arch = Arch {
     checkpoints: "allenai/led-base-16384, allenai/led-large-16384-arxiv, pszemraj/led-large-book-summary",
     mixers: &["longformer", "softmax"],
     ignored: &[],
+    quirks: &[],
+    segments: false,
     tiny: r#"{"model_type": "led", "vocab_size": 61, "d_model": 24, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 3,
         "decoder_attention_heads": 2, "encoder_ffn_dim": 40, "decoder_ffn_dim": 36, "max_encoder_position_embeddings": 200,
         "max_decoder_position_embeddings": 64, "attention_window": [4, 10], "decoder_start_token_id": 2, "pad_token_id": 1, "bos_token_id": 0,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 mod bart;
 mod bart_like;
+mod effattn_lm;
 mod gpt2;
 mod led;
 mod pegasus;
@@ -35,6 +36,10 @@ pub struct Arch {
     pub mixers: &'static [&'static str],
     /// Ends of tensor names that a checkpoint may hold and nobody needs.
     pub ignored: &'static [&'static str],
+    /// What its reference does wrong and this program does only when asked to (`reference_quirks` in the configuration that [`Arch::load`] gets): sentences.
+    pub quirks: &'static [&'static str],
+    /// Whether it may keep memories of earlier segments, whose beginning `init_mem` in the configuration sets.
+    pub segments: bool,
     /// A configuration small enough for tests.
     pub tiny: &'static str,
     /// Builds the model.
@@ -42,8 +47,16 @@ pub struct Arch {
 }
 
 /// All model types.
-pub const REGISTRY: &[Arch] =
-    &[bart::ARCH, gpt2::ARCH, led::ARCH, pegasus::ARCH, trax::scaling_transformer::ARCH, trax::terraformer::ARCH, trax::reformer_lm::ARCH];
+pub const REGISTRY: &[Arch] = &[
+    bart::ARCH,
+    effattn_lm::ARCH,
+    gpt2::ARCH,
+    led::ARCH,
+    pegasus::ARCH,
+    trax::scaling_transformer::ARCH,
+    trax::terraformer::ARCH,
+    trax::reformer_lm::ARCH,
+];
 
 /// The architecture that `config` asks for.
 pub fn find(config: &Value) -> Result<&'static Arch> {
@@ -92,8 +105,18 @@ const GENERATION: &[&str] = &[
     "top_p",
 ];
 /// Keys that say what the checkpoint is, or how it was trained, not how it computes.
-const DESCRIPTION: &[&str] =
-    &["model_type", "architectures", "transformers_version", "dtype", "torch_dtype", "_name_or_path", "use_cache", "is_encoder_decoder"];
+const DESCRIPTION: &[&str] = &[
+    "reference_quirks",
+    "init_mem",
+    "model_type",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "_name_or_path",
+    "use_cache",
+    "is_encoder_decoder",
+];
 
 /// The keys of `rest` that neither generation nor anybody else reads.
 fn unread(rest: &Map<String, Value>) -> Vec<String> {

@@ -16,6 +16,8 @@ pub(super) const ARCH: Arch = Arch {
     checkpoints: "google/pegasus-xsum, google/pegasus-cnn_dailymail, google/pegasus-arxiv",
     mixers: &["softmax"],
     ignored: &[],
+    quirks: &[],
+    segments: false,
     tiny: r#"{"model_type": "pegasus", "vocab_size": 61, "d_model": 24, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 3,
         "decoder_attention_heads": 2, "encoder_ffn_dim": 40, "decoder_ffn_dim": 36, "max_position_embeddings": 80, "scale_embedding": true,
         "activation_function": "relu", "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}"#,

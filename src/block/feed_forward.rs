@@ -18,6 +18,8 @@ pub enum FeedForward {
         /// f.
         activation: Activation,
     },
+    /// W x + b.
+    Affine(Linear),
     /// One unit of each block of units (trax:trax/layers/research/sparsity.py `SparseFF`).
     Sparse(Box<SparseFf>),
     /// One of several experts (the same file, `BlockSparseFF` and `SwitchSparseFF`).
@@ -34,6 +36,7 @@ impl FeedForward {
     pub fn step_bytes(&self) -> usize {
         match self {
             Self::Dense { up, down, .. } => up.bytes() + down.bytes(),
+            Self::Affine(linear) => linear.bytes(),
             Self::Sparse(sparse) => sparse.step_bytes(),
             Self::Experts(experts) => experts.step_bytes(),
         }
@@ -43,6 +46,7 @@ impl FeedForward {
     pub fn work_bytes(&self, n: usize) -> usize {
         let (inner, d) = match self {
             Self::Dense { up, .. } => up.shape(),
+            Self::Affine(linear) => (0, linear.shape().0),
             Self::Sparse(sparse) => (sparse.up.outputs, sparse.down.inputs),
             Self::Experts(experts) => experts.shape(),
         };
@@ -57,6 +61,7 @@ impl FeedForward {
                 activation.apply(&mut inner);
                 down.apply(&inner)
             }
+            Self::Affine(linear) => linear.apply(x),
             Self::Sparse(sparse) => sparse.apply(x),
             Self::Experts(experts) => experts.apply(x),
         })?;

@@ -17,6 +17,11 @@ impl Linear {
         Self::in_layout(w, (outputs, inputs), Layout::OutIn)
     }
 
+    /// The same without bias.
+    pub fn load_plain(w: &Weights, (outputs, inputs): (usize, usize)) -> Result<Self> {
+        Ok(Self::from_packed(Arc::new(w.packed("weight", &Form::whole((outputs, inputs), Layout::OutIn), None)?)))
+    }
+
     /// GPT-2's `Conv1D`: `weight` (in, out) and `bias` (out) below `w` (transformers:src/transformers/pytorch_utils.py).
     pub fn load_transposed(w: &Weights, (outputs, inputs): (usize, usize)) -> Result<Self> {
         Self::in_layout(w, (outputs, inputs), Layout::InOut)

@@ -11,6 +11,8 @@ use candle_core::Tensor;
 pub struct Positions {
     kind: Kind,
     d: usize,
+    /// Fewer positions than the kind has.
+    most: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ enum Kind {
     Table { table: Vec<f32>, rows: usize, offset: usize },
     /// Sines and cosines, worked out in f32 where they are asked for.
     Waves,
+    /// The same in f64, rounded once: these factors of the position.
+    Sines(Vec<f64>),
     /// Digits of the position in several bases.
     Digits(Digits),
     /// The last three features tell a bin of so many positions, and the place within it.
@@ -42,7 +46,7 @@ const DIGITS: usize = 8;
 impl Positions {
     /// A learned table with `n` usable rows; position p is row p + `offset` of `weight` below `w` (BART: 2, LED and GPT-2: 0).
     pub fn learned(w: &Weights, (n, d): (usize, usize), offset: usize) -> Result<Self> {
-        Ok(Self { kind: Kind::Table { table: w.get("weight", &[n + offset, d])?, rows: n + offset, offset }, d })
+        Ok(Self { kind: Kind::Table { table: w.get("weight", &[n + offset, d])?, rows: n + offset, offset }, d, most: None })
     }
 
     /// Sines in the first half of the features, cosines in the second: angle p / 10000^(2j/d)
@@ -54,7 +58,7 @@ impl Positions {
         let half = d.div_ceil(2);
         let angle = |p: usize, j: usize| p as f64 / 10_000f64.powf(2.0 * j as f64 / d as f64);
         let table = (0..n).flat_map(|p| (0..d).map(move |f| if f < half { angle(p, f).sin() } else { angle(p, f - half).cos() } as f32));
-        Ok(Self { kind: Kind::Table { table: table.collect(), rows: n, offset: 0 }, d })
+        Ok(Self { kind: Kind::Table { table: table.collect(), rows: n, offset: 0 }, d, most: None })
     }
 
     /// The same waves for any position, with the reference's rounding: factor and angle are f32
@@ -63,7 +67,16 @@ impl Positions {
         if !d.is_multiple_of(2) {
             return Err(Error::new(format!("config.json: `pos_type` \"sin-cos\" needs an even `d_model`, not {d}")));
         }
-        Ok(Self { kind: Kind::Waves, d })
+        Ok(Self { kind: Kind::Waves, d, most: None })
+    }
+
+    /// Sines in the first half of the features, cosines in the second, for any position: angle p / 10000^(2j/d), in f64. Fails if d is odd.
+    pub fn sines(d: usize) -> Result<Self> {
+        if !d.is_multiple_of(2) {
+            return Err(Error::new(format!("config.json: sinusoidal positions need an even number of features, not {d}")));
+        }
+        let factors = (0..d / 2).map(|j| 10_000f64.powf(-2.0 * j as f64 / d as f64)).collect();
+        Ok(Self { kind: Kind::Sines(factors), d, most: None })
     }
 
     /// `base.B.I` (1, d/8) for the bases 11, 13, 14, 15 and eight digits, and `start` (1, 1, d) below `w`
@@ -77,7 +90,7 @@ impl Positions {
             Ok(digits.concat())
         };
         let weights = BASES.into_iter().map(base).collect::<Result<_>>()?;
-        Ok(Self { kind: Kind::Digits(Digits { weights, start: w.get("start", &[1, 1, d])? }), d })
+        Ok(Self { kind: Kind::Digits(Digits { weights, start: w.get("start", &[1, 1, d])? }), d, most: None })
     }
 
     /// `axis.J` (n_j, d_j) below `w`: a position is the number of a place in a box of these lengths, the last axis fastest; the axes' rows stand side
@@ -100,7 +113,7 @@ impl Positions {
                 table.extend(numbers.iter().skip(row * d).take(*d));
             }
         }
-        Ok(Self { kind: Kind::Table { table, rows, offset: 0 }, d })
+        Ok(Self { kind: Kind::Table { table, rows, offset: 0 }, d, most: None })
     }
 
     /// The last three features become 1 / (1 + ⌊p / b⌋), (p mod b) / b and ⌊p / b⌋ mod 2 for bins of b positions (the same file, `TimeBinPositionalEncoding`).
@@ -109,21 +122,27 @@ impl Positions {
         if d < 3 || bin == 0 {
             return Err(Error::new(format!("config.json: `pos_type` \"time-bin\" needs three features and a bin, not {d} and {bin}")));
         }
-        Ok(Self { kind: Kind::Bins(bin), d })
+        Ok(Self { kind: Kind::Bins(bin), d, most: None })
     }
 
     /// Nothing is added.
     pub fn none(d: usize) -> Self {
-        Self { kind: Kind::None, d }
+        Self { kind: Kind::None, d, most: None }
+    }
+
+    /// The same with `n` positions at most.
+    pub fn up_to(self, n: usize) -> Self {
+        Self { most: Some(n), ..self }
     }
 
     /// How many positions there are, if they end.
     pub fn limit(&self) -> Option<usize> {
-        match &self.kind {
+        let kind = match &self.kind {
             Kind::Table { rows, offset, .. } => Some(rows - offset),
             Kind::Digits(_) => Some(BASES[0].pow(DIGITS as u32) - 1),
-            Kind::Waves | Kind::Bins(_) | Kind::None => None,
-        }
+            Kind::Waves | Kind::Sines(_) | Kind::Bins(_) | Kind::None => None,
+        };
+        kind.into_iter().chain(self.most).min()
     }
 
     /// Bytes that one position reads.
@@ -131,7 +150,7 @@ impl Positions {
         match &self.kind {
             Kind::Table { .. } => self.d * size_of::<f32>(),
             Kind::Digits(_) => BASES.len() * self.d * size_of::<f32>(),
-            Kind::Waves | Kind::Bins(_) | Kind::None => 0,
+            Kind::Waves | Kind::Sines(_) | Kind::Bins(_) | Kind::None => 0,
         }
     }
 
@@ -156,6 +175,14 @@ impl Positions {
             match &self.kind {
                 Kind::Table { table, offset, .. } => add(row, &table[(p + offset) * self.d..][..self.d]),
                 Kind::Waves => waves(p, row),
+                Kind::Sines(factors) => {
+                    let (sines, cosines) = row.split_at_mut(factors.len());
+                    for ((sine, cosine), factor) in sines.iter_mut().zip(cosines).zip(factors) {
+                        let (s, c) = (p as f64 * factor).sin_cos();
+                        *sine += s as f32;
+                        *cosine += c as f32;
+                    }
+                }
                 Kind::Digits(digits) => digits.add_to(p, row),
                 Kind::Bins(bin) => {
                     let (number, place) = (p / bin, p % bin);

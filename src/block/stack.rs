@@ -16,6 +16,8 @@ pub enum Order {
     Pre,
     /// norm(x + f x).
     Post,
+    /// a = x + mixer(x), then norm₁(f a) + norm₂(a): norm₁ is the feed-forward's, norm₂ the mixer's. The layer of Algorithm 1 of Compressive Performers.
+    Sum,
 }
 
 /// What runs through the layers.
@@ -33,6 +35,7 @@ impl Stream {
     /// Adds f; `norm` is f's own norm and `next` the one after it, if there is one.
     fn residual(self, order: Order, norm: &LayerNorm, next: Option<&LayerNorm>, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let Self { xs, normed } = self;
+        debug_assert!(order != Order::Sum, "a layer of sums has no residuals of this kind");
         if order == Order::Post {
             return Ok(Self::new(norm.of_sum(&xs, &f(&xs)?)?));
         }
@@ -53,6 +56,11 @@ impl Stream {
             (None, None) => Ok(self.xs),
         }
     }
+}
+
+/// norm₁(f a) + norm₂(a).
+fn sum_of_norms(residual: &LayerNorm, linear: &LayerNorm, f: &FeedForward, a: &Tensor) -> Result<Stream> {
+    Ok(Stream::new((linear.forward(&f.forward(a)?)? + residual.forward(a)?)?))
 }
 
 /// One encoder layer.
@@ -86,6 +94,11 @@ impl Encoder {
         for (i, layer) in self.layers.iter().enumerate() {
             probe.record(|| format!("encoder.{i}"), &xs.xs);
             let (norm, between) = (&layer.reader_norm, &layer.feed_forward_norm);
+            if order == Order::Sum {
+                let a = probe.time(Phase::SelfAttention, || Ok::<_, Error>((&xs.xs + layer.reader.read(&xs.xs, documents)?)?))?;
+                xs = probe.time(Phase::FeedForward, || sum_of_norms(norm, between, &layer.feed_forward, &a))?;
+                continue;
+            }
             xs = probe.time(Phase::SelfAttention, || xs.residual(order, norm, Some(between), |xs| layer.reader.read(xs, documents)))?;
             let next = self.layers.get(i + 1).map(|l| &l.reader_norm).or(self.norm.as_ref());
             let beside = layer.recurrent.as_ref().map(|r| (r, xs.xs.clone()));
@@ -98,6 +111,12 @@ impl Encoder {
         let xs = xs.end(self.norm.as_ref())?;
         probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
         Ok(xs)
+    }
+
+    /// Bytes of weights, but for those of the readers, which do not say.
+    pub fn bytes(&self) -> usize {
+        let layer = |l: &EncoderLayer| l.reader_norm.bytes() + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes();
+        self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes)
     }
 
     /// Bytes of activations at the peak of reading n tokens: the residual stream before and after, and what the hungriest layer holds.
@@ -183,6 +202,11 @@ impl Decoder {
         for (i, layer) in self.layers.iter().enumerate() {
             probe.record(|| format!("decoder.{i}"), &xs.xs);
             let (memory, last) = (next()?, &layer.feed_forward_norm);
+            if order == Order::Sum {
+                let a = probe.time(Phase::SelfAttention, || Ok::<_, Error>((&xs.xs + layer.mixer.forward(&xs.xs, memory.as_mut())?)?))?;
+                xs = probe.time(Phase::FeedForward, || sum_of_norms(&layer.mixer_norm, last, &layer.feed_forward, &a))?;
+                continue;
+            }
             let between = layer.cross.as_ref().map_or(last, |(_, norm)| norm);
             xs = probe.time(Phase::SelfAttention, || {
                 xs.residual(order, &layer.mixer_norm, Some(between), |xs| layer.mixer.forward(xs, memory.as_mut()))

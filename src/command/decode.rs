@@ -60,6 +60,7 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
     let Checkpoint { name, model, tokenizer, config, generation_config, held, .. } = checkpoint;
+    model.info().decodes()?;
     let generation = Generation::resolve(generation_config.as_ref(), &config, &args.generate.overrides())?;
     let sequences = generation.num_return_sequences;
     if args.output.stream && (generation.num_beams > 1 || sequences > 1) {

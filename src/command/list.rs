@@ -95,6 +95,7 @@ fn growth(g: Growth) -> &'static str {
     match g {
         Growth::Linear => "grows with the tokens read",
         Growth::Constant => "constant",
+        Growth::Bounded => "grows until it is full",
         Growth::None => "none",
     }
 }

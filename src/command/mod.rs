@@ -11,7 +11,7 @@ pub mod score;
 mod threads;
 pub mod verify;
 
-use crate::checkpoint::{Checkpoint, Options};
+use crate::checkpoint::{Checkpoint, InitMem, Options};
 use crate::cli::{Cli, Command, WeightArgs};
 use crate::error::{Error, Result};
 use std::io::Write;
@@ -75,5 +75,7 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         weights: weights.dtype.precision(),
         cache: weights.kv_dtype.precision(),
         mapped: weights.mapped,
+        quirks: weights.reference_quirks,
+        init_mem: weights.init_mem.map(InitMem::from),
     }
 }

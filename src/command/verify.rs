@@ -16,6 +16,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
         // `auto` may take a path that rounds more than the reference did
         weights.dtype = Dtype::F32;
     }
+    weights.reference_quirks = !args.mended;
     let dir = args.model.model.as_deref();
     let report = match dir.map(|dir| Checkpoint::layer(dir, &super::options(&weights, 0))).transpose()?.flatten() {
         Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,

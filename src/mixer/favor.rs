@@ -23,6 +23,9 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Constant,
     causal: true,
     bidirectional: true,
+    mixer: None,
+    reader: None,
+    tiny: &[],
 };
 
 /// The attention.

@@ -28,6 +28,9 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::None,
     causal: false,
     bidirectional: true,
+    mixer: None,
+    reader: None,
+    tiny: &[],
 };
 
 /// Sliding-window attention with global tokens, for encoders.

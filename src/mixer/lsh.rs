@@ -44,6 +44,9 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Linear,
     causal: true,
     bidirectional: true,
+    mixer: None,
+    reader: None,
+    tiny: &[],
 };
 
 /// How positions find each other.

@@ -1,8 +1,12 @@
 //! How tokens exchange information: one file per attention variant, and the registry that `effattn list` prints.
 
+use crate::block::{Dense, Heads, Linear, Projections};
 use crate::error::{Error, Result};
 use crate::memory::{AnyMemory, Memory};
+use crate::weights::Weights;
 use candle_core::Tensor;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::ops::Range;
 
 mod favor;
@@ -125,6 +129,8 @@ pub enum Growth {
     Linear,
     /// Not at all: it stays as large as it is.
     Constant,
+    /// In proportion until its queues are full, then no more.
+    Bounded,
     /// None: it reads whole documents (encoder only).
     None,
 }
@@ -141,6 +147,82 @@ pub struct Spec {
     pub causal: bool,
     /// Whether it can encode.
     pub bidirectional: bool,
+    /// Builds it for a causal stack of `effattn_lm`, from its entry `mixer` of config.json.
+    pub mixer: Option<LoadMixer>,
+    /// The same for a bidirectional stack.
+    pub reader: Option<LoadReader>,
+    /// Entries `mixer` that a test of every variant takes: 24 features, 3 heads, texts of up to 64 tokens.
+    pub tiny: &'static [&'static str],
+}
+
+/// See [`Spec::mixer`].
+pub type LoadMixer = fn(&Value, &Place) -> Result<Box<dyn AnyMixer>>;
+/// See [`Spec::reader`].
+pub type LoadReader = fn(&Value, &Place) -> Result<Box<dyn Reader>>;
+
+/// Where in a model a variant stands, and which tensors are its own.
+pub struct Place<'a> {
+    /// The tensors of this layer's mixer.
+    pub w: &'a Weights,
+    /// All tensors, for what layers share.
+    pub root: &'a Weights,
+    /// Features.
+    pub d: usize,
+    /// Heads, scores times 1/√width.
+    pub heads: Heads,
+    /// Number of the layer, from 0.
+    pub layer: usize,
+    /// Whether queries, keys and values have biases.
+    pub qkv_bias: bool,
+    /// Whether the output has one.
+    pub out_bias: bool,
+    /// `init_mem` that the caller asks for, instead of the configuration's own.
+    pub init_mem: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// `q_proj`, `k_proj`, `v_proj` (h w, d) and `out_proj` (d, h w).
+    pub fn projections(&self) -> Result<Projections> {
+        let inner = self.heads.count * self.heads.width;
+        let one = |name: &str| self.linear(name, (inner, self.d), self.qkv_bias);
+        Ok(Projections {
+            q: one("q_proj")?,
+            k: one("k_proj")?,
+            v: one("v_proj")?,
+            out: self.linear("out_proj", (self.d, inner), self.out_bias)?,
+        })
+    }
+
+    /// One of them.
+    pub fn linear(&self, name: &str, sizes: (usize, usize), bias: bool) -> Result<Dense> {
+        let w = self.w.pp(name);
+        Ok(if bias { Linear::load(&w, sizes)? } else { Linear::load_plain(&w, sizes)? }.into())
+    }
+}
+
+/// The options of an entry `mixer` of config.json, its name left out. Fails at an unknown one.
+pub fn options<O: DeserializeOwned>(entry: &Value) -> Result<O> {
+    let mut options = entry.clone();
+    if let Some(options) = options.as_object_mut() {
+        options.remove("name");
+    }
+    serde_json::from_value(options).map_err(|e| {
+        let name = entry["name"].as_str().unwrap_or("?");
+        Error::new(format!("config.json: `mixer` \"{name}\": {e}")).hint("docs/formats.md has the options of each")
+    })
+}
+
+/// The variant that an entry `mixer` of config.json names.
+pub fn find(entry: &Value) -> Result<&'static Spec> {
+    let names = || REGISTRY.iter().filter(|s| s.mixer.is_some() || s.reader.is_some()).map(|s| s.name).collect::<Vec<_>>().join(", ");
+    let wanted = entry["name"].as_str().ok_or_else(|| {
+        Error::new(format!("config.json: `mixer` {entry} has no `name`"))
+            .hint(format!("it is an object with the name of a variant: {}", names()))
+    })?;
+    REGISTRY
+        .iter()
+        .find(|s| s.name == wanted)
+        .ok_or_else(|| Error::new(format!("config.json: `mixer` \"{wanted}\" is not known")).hint(format!("known are {}", names())))
 }
 
 /// All variants.

@@ -30,6 +30,9 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Linear,
     causal: true,
     bidirectional: false,
+    mixer: None,
+    reader: None,
+    tiny: &[],
 };
 
 /// What the values are made of.

@@ -10,7 +10,7 @@
 //! Loads: self-attention of BART, Pegasus, LED's decoder, GPT-2; trax's `CausalAttention` and `Attention`, and the attentions that differ from them in what
 //! stands for the dense layers alone (`MultiplicativeCausalAttention`, `LowRankCausalAttention`, …).
 
-use super::{Documents, Growth, Mixer, Reader, Spec};
+use super::{Documents, Growth, Mixer, Place, Reader, Spec, options};
 use crate::block::{Dense, Heads, Projections};
 use crate::error::Result;
 use crate::kernel::attention::{Job, Span, Visible, attend};
@@ -19,6 +19,8 @@ use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
 use candle_core::Tensor;
+use serde::Deserialize;
+use serde_json::Value;
 
 pub(super) const SPEC: Spec = Spec {
     name: "softmax",
@@ -26,7 +28,19 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Linear,
     causal: true,
     bidirectional: true,
+    mixer: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
+    reader: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
+    tiny: &[r#"{"name": "softmax"}"#],
 };
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
+fn load(entry: &Value, place: &Place) -> Result<Softmax> {
+    let Options {} = options(entry)?;
+    Ok(Softmax::new(place.heads, place.projections()?).with_cache(place.w.cache()))
+}
 
 /// Full attention, causal or bidirectional.
 pub struct Softmax {

@@ -23,7 +23,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// By name and number of dimensions: biases 0, whatever their shape; multipliers as trax draws them; norms and other vectors 1; the rest as
+    /// By name and number of dimensions: biases 0, whatever their shape; multipliers as trax draws them; random features of unit variance; norms and other vectors 1; the rest as
     /// suits so many inputs.
     fn of(name: &str, dimensions: usize, inputs: usize) -> Self {
         let last = name.rsplit('.').next().unwrap_or(name);
@@ -31,6 +31,8 @@ impl Kind {
             "b" | "b1" | "b2" | "mb" | "start" => Kind::Plain(0.0),
             _ if last.ends_with("bias") => Kind::Plain(0.0),
             "gating" | "mult" => Kind::Normal(0.5),
+            // random features of Performers
+            "projection" | "projection_matrix" => Kind::Normal(1.0),
             _ if dimensions < 2 => Kind::Plain(1.0),
             _ => Kind::Normal(1.0 / (inputs as f32).sqrt()),
         }

@@ -20,6 +20,8 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     checkpoints: "trax's ConfigurableTransformer and ConfigurableTransformerLM, through `effattn convert`",
     mixers: &["mult_conv", "softmax", "favor", "lsh"],
     ignored: &[],
+    quirks: &[],
+    segments: false,
     tiny: r#"{"model_type": "scaling_transformer", "is_encoder_decoder": true, "vocab_size": 64, "d_model": 24, "d_ff": 60, "n_encoder_layers": 1,
         "n_decoder_layers": 2, "n_heads": 3, "max_len": 80, "attention": {"type": "mult_conv", "sparsity": 6, "output_layer_type": "conv"},
         "ff_sparsity": [5, 7], "loss_sparsity": 4, "ff_use_sru": [1, 5], "enc_dec_attention_sparsity": 4,
@@ -73,6 +75,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         default_global: None,
         layers: (encoder_layers, decoder_layers),
         prompt_start: (!paired).then(|| s.start()),
+        reads_only: None,
     };
     let model: Box<dyn Model> = match source {
         None => Box::new(DecoderOnly { info, tokens, positions: target, decoder, output }),

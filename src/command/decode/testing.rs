@@ -74,6 +74,7 @@ impl Echo {
             default_global: None,
             layers: (1, 1),
             prompt_start: None,
+            reads_only: None,
         })
     }
 

@@ -106,6 +106,7 @@ impl Endless {
             default_global: None,
             layers: (0, 1),
             prompt_start: None,
+            reads_only: None,
         })
     }
 
