@@ -78,9 +78,14 @@ impl Shipped {
 
     /// Loads it; `random_weights` is the seed of made-up ones, which a mere configuration needs.
     pub fn load(&self, options: &Options) -> Result<Checkpoint> {
+        self.load_with(options, None)
+    }
+
+    /// The same; made-up weights may have other keys in their configuration than the file.
+    pub fn load_with(&self, options: &Options, set: Option<&Value>) -> Result<Checkpoint> {
         options.check()?;
         match options.random_weights {
-            Some(seed) => self.assemble(|| Ok(Store::random(seed)), options),
+            Some(seed) => self.assemble(|| Ok(Store::random(seed)), options, set),
             None if self.weights => Checkpoint::embedded(options),
             None => Err(Error::usage(format!("`{}` is a configuration without weights", self.name))
                 .hint("have them made up with `--random-weights`, or name a checkpoint's directory")),
@@ -89,12 +94,17 @@ impl Shipped {
 
     /// Its sizes.
     pub fn outline(&self, options: &Options) -> Result<Outline> {
-        options.check()?;
-        self.assemble(|| Ok(Store::blueprint()), options).map(Outline::from)
+        self.outline_with(options, None)
     }
 
-    fn assemble(&self, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Checkpoint> {
-        let files = Files { config: self.config, generation_config: None, tokenizer: None };
+    /// The same with other keys in its configuration.
+    pub fn outline_with(&self, options: &Options, set: Option<&Value>) -> Result<Outline> {
+        options.check()?;
+        self.assemble(|| Ok(Store::blueprint()), options, set).map(Outline::from)
+    }
+
+    fn assemble(&self, weights: impl FnOnce() -> Result<Store> + Send, options: &Options, set: Option<&Value>) -> Result<Checkpoint> {
+        let files = Files { config: self.config, set, generation_config: None, tokenizer: None };
         Checkpoint::assemble(self.name.to_owned(), files, weights, options)
     }
 }
@@ -152,12 +162,17 @@ impl Options {
 impl Checkpoint {
     /// Loads a Hugging Face style directory.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        Self::open_with(dir, options, None)
+    }
+
+    /// The same; made-up weights may have other keys in their configuration than the file.
+    pub fn open_with(dir: &Path, options: &Options, set: Option<&Value>) -> Result<Self> {
         options.check()?;
         let weights = || match options.random_weights {
             Some(seed) => Ok(Store::random(seed)),
             None => Store::open(dir),
         };
-        Self::with(dir, weights, options)
+        Self::with(dir, weights, options, set)
     }
 
     /// The layer alone that a directory holds in place of a model, if it does.
@@ -178,8 +193,13 @@ impl Checkpoint {
 
     /// The sizes of what [`Checkpoint::open`] would load: nothing but config.json and the headers of the weights is read.
     pub fn outline(dir: &Path, options: &Options) -> Result<Outline> {
+        Self::outline_with(dir, options, None)
+    }
+
+    /// The same with other keys in the configuration.
+    pub fn outline_with(dir: &Path, options: &Options, set: Option<&Value>) -> Result<Outline> {
         options.check()?;
-        let blueprint = |options: &Options| Self::with(dir, || Ok(Store::blueprint()), options).map(Outline::from);
+        let blueprint = |options: &Options| Self::with(dir, || Ok(Store::blueprint()), options, set).map(Outline::from);
         let sizes = blueprint(options)?;
         if options.random_weights.is_some() {
             return Ok(sizes);
@@ -190,7 +210,7 @@ impl Checkpoint {
         Ok(Outline { parameters: on_disk.parameters(), ..sizes })
     }
 
-    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Self> {
+    fn with(dir: &Path, weights: impl FnOnce() -> Result<Store> + Send, options: &Options, set: Option<&Value>) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::new(format!("{}: no such directory", dir.display()))
                 .hint("`--model` takes a directory with config.json, tokenizer.json and model.safetensors"));
@@ -207,7 +227,7 @@ impl Checkpoint {
             Error::new(format!("{}: no config.json", dir.display()))
                 .hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
         })?;
-        let files = Files { config: &config, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
+        let files = Files { config: &config, set, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
@@ -223,6 +243,7 @@ impl Checkpoint {
         };
         let files = Files {
             config: shipped.config,
+            set: None,
             generation_config: Some(shipped.generation_config.to_vec()),
             tokenizer: Some(shipped.tokenizer.to_vec()),
         };
@@ -230,7 +251,8 @@ impl Checkpoint {
     }
 
     fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Self> {
-        let config = json("config.json", files.config)?;
+        let mut config = json("config.json", files.config)?;
+        files.set.into_iter().for_each(|set| merge(&mut config, set));
         let generation_config = files.generation_config.map(|g| json("generation_config.json", &g)).transpose()?;
         let arch = arch::find(&config)?;
         let load = || -> Result<_> {
@@ -250,6 +272,8 @@ impl Checkpoint {
 
 struct Files<'a> {
     config: &'a [u8],
+    /// Keys that the configuration has instead.
+    set: Option<&'a Value>,
     generation_config: Option<Vec<u8>>,
     tokenizer: Option<Vec<u8>>,
 }
@@ -263,6 +287,19 @@ fn started(config: &Value, generation_config: Option<&Value>) -> Value {
         config["decoder_start_token_id"] = start.into();
     }
     config
+}
+
+/// Puts the keys of `set` into `config`, those of tables within tables by themselves.
+fn merge(config: &mut Value, set: &Value) {
+    match (config, set) {
+        (Value::Object(config), Value::Object(set)) => set.iter().for_each(|(key, value)| match config.get_mut(key) {
+            Some(old) => merge(old, value),
+            None => {
+                config.insert(key.clone(), value.clone());
+            }
+        }),
+        (config, set) => *config = set.clone(),
+    }
 }
 
 /// The configuration with what the caller asks of it.

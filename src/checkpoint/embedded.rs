@@ -24,6 +24,8 @@ macro_rules! configs {
 /// Configurations for weights to be made up, by name.
 pub const CONFIGS: &[(&str, &[u8])] = configs![
     "bart-base-16384",
+    "effattn-encoder-768",
+    "effattn-lm-512",
     "led-base-16384",
     "led-large-16384",
     "scaling-17b",

@@ -151,6 +151,14 @@ impl<'a> Entry<'a> {
         if number > 0.0 { Ok(number) } else { Err(self.with_example(self.error(format!("`{}` must be above 0", self.key)))) }
     }
 
+    /// A table as JSON has it. Fails at dates, which it has not.
+    pub(super) fn json(&self) -> Result<serde_json::Value> {
+        match self.value {
+            DeValue::Table(_) => json(self.value).ok_or_else(|| self.wrong("keys and values of config.json, which has no dates")),
+            _ => Err(self.wrong("a table of keys of config.json")),
+        }
+    }
+
     /// Numbers: one, an array of them, or a string with lists and ranges; each at least `least`.
     pub(super) fn list(&self, least: usize) -> Result<Vec<usize>> {
         let numbers = match self.value {
@@ -220,6 +228,23 @@ impl<'a> Entry<'a> {
     pub(super) fn odd(&self, name: &str) -> Error {
         self.error(format!("`{}` cannot be {}", self.key, shown(name)))
     }
+}
+
+/// The value in JSON, if it has one.
+fn json(value: &DeValue) -> Option<serde_json::Value> {
+    use serde_json::Value;
+    Some(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok()?.into(),
+        DeValue::Float(x) => x.as_str().parse::<f64>().ok().filter(|x| x.is_finite())?.into(),
+        DeValue::Boolean(b) => Value::from(*b),
+        DeValue::Datetime(_) => return None,
+        DeValue::Array(array) => Value::Array(array.iter().map(|v| json(v.get_ref())).collect::<Option<_>>()?),
+        DeValue::Table(table) => {
+            let pairs = table.iter().map(|(k, v)| Some((k.get_ref().to_string(), json(v.get_ref())?)));
+            Value::Object(pairs.collect::<Option<_>>()?)
+        }
+    })
 }
 
 fn kind(value: &DeValue) -> &'static str {

@@ -142,7 +142,12 @@ fn model(fields: &Fields, name: &str, dir: Option<&Path>) -> Result<Model> {
         Some(seed) => seed.integer()?,
         None => 0,
     };
-    Ok(Model { name: name.to_owned(), origin, random_weights: random.then_some(seed), line })
+    let set = fields.get("set").map(|e| e.json()).transpose()?;
+    if let (Some(set), false) = (fields.get("set"), random) {
+        let error = set.error(format!("model {called} has a `set` without `random-weights = true`"));
+        return Err(error.hint("a checkpoint's weights fit its own config.json: add them, or leave it out"));
+    }
+    Ok(Model { name: name.to_owned(), origin, random_weights: random.then_some(seed), set, line })
 }
 
 /// All cases, where each model has one and none is there twice.

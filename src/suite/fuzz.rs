@@ -76,7 +76,9 @@ fn sound(suite: &Suite) {
     }
     for (i, row) in suite.reported.iter().enumerate() {
         let case = &suite.cases[row.case];
-        assert!(row.figure > 0.0 && row.figure.is_finite() && row.ratio.is_none_or(|r| r > 0.0 && row.against.is_some()));
+        let alone = row.figure.is_none() && row.ratio == Some(1.0);
+        assert!(row.figure.is_none_or(|x| x > 0.0 && x.is_finite()) && (row.figure.is_some() || row.ratio.is_some()));
+        assert!(row.ratio.is_none_or(|r| r > 0.0 && (alone || row.against.is_some())));
         assert!(suite.reported[..i].iter().all(|other| (other.case, other.quantity) != (row.case, row.quantity)));
         let sum = suite.protocol.statistic == Statistic::Sum;
         assert!(row.quantity == Quantity::Encoder || sum == (row.quantity == Quantity::Decoder));

@@ -21,6 +21,7 @@
 //! # shipped = "led-base-16384"     # what is part of the program
 //! random-weights = true            # config.json is enough
 //! seed = 0                         # of the random weights
+//! set = { d_ff = 4096 }            # keys of config.json that this model has instead of the file's, tables within tables
 //!
 //! [[case]]                         # the product of its lists; only n-prompt and n-gen must be there
 //! models = ["led", "bart"]         # left out: all
@@ -37,9 +38,9 @@
 //! n-prompt = 512
 //! threads = 1
 //! strategy = "greedy"
-//! figure = 0.061
-//! unit = "s/token"                 # s/token, ms/token or tokens/s of a token; s or ms of the encoder,
-//! # of = "decoder"                 # or else, where the statistic is sum, of all token times together
+//! figure = 0.061                   # left out where the paper has ratios alone; what they are relative to has `ratio = 1` then
+//! unit = "s/token"                 # s/token, ms/token or tokens/s of a token; s or ms of the encoder; GB of the most that was resident,
+//! # of = "decoder"                 # or else, where the statistic is sum, of all token times together; "prompt": until the first token
 //! where = "table 8"
 //! against = "bart"                 # whose row for the same case the paper compares it with
 //! ratio = 2.62                     # how many times faster the paper's text says it is
@@ -142,6 +143,8 @@ pub struct Model {
     pub origin: Origin,
     /// The seed of random weights; none: the checkpoint's weights.
     pub random_weights: Option<u64>,
+    /// Keys of config.json that it has instead of the file's.
+    pub set: Option<serde_json::Value>,
     /// The line that says where it is, for errors of whoever opens it.
     pub line: usize,
 }
@@ -160,8 +163,8 @@ pub enum Origin {
 pub struct Reported {
     /// Index of its case in [`Suite::cases`], which names the model too.
     pub case: usize,
-    /// The figure, above 0, in `unit`.
-    pub figure: f64,
+    /// The figure, above 0, in `unit`; none where the paper has ratios alone.
+    pub figure: Option<f64>,
     /// Its unit.
     pub unit: Unit,
     /// What it measures.
@@ -181,10 +184,14 @@ pub struct Reported {
 pub enum Quantity {
     /// The time of the encoder.
     Encoder,
+    /// The time from a prompt to its first token.
+    Prompt,
     /// The time of a token: the mean, median or least of the token times, as the protocol's statistic says.
     Token,
     /// The sum of the token times.
     Decoder,
+    /// The most bytes that were resident.
+    Memory,
 }
 
 /// The unit of a reported figure.
@@ -200,12 +207,15 @@ pub enum Unit {
     Seconds,
     /// `ms`.
     Milliseconds,
+    /// `GB`, 10⁹ bytes.
+    Gigabytes,
 }
 
 impl Unit {
-    /// A figure in this unit as seconds: of a token where the unit names one.
-    pub fn seconds(self, figure: f64) -> f64 {
+    /// A figure in this unit as seconds, of a token where the unit names one, or as bytes: less is better.
+    pub fn cost(self, figure: f64) -> f64 {
         match self {
+            Unit::Gigabytes => figure * 1e9,
             Unit::SecondsPerToken | Unit::Seconds => figure,
             Unit::MillisecondsPerToken | Unit::Milliseconds => figure / 1000.0,
             Unit::TokensPerSecond => 1.0 / figure,
@@ -219,12 +229,13 @@ impl Statistic {
 }
 
 impl Unit {
-    const NAMES: [(&str, Unit); 5] = [
+    const NAMES: [(&str, Unit); 6] = [
         ("s/token", Unit::SecondsPerToken),
         ("ms/token", Unit::MillisecondsPerToken),
         ("tokens/s", Unit::TokensPerSecond),
         ("s", Unit::Seconds),
         ("ms", Unit::Milliseconds),
+        ("GB", Unit::Gigabytes),
     ];
 }
 

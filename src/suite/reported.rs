@@ -38,7 +38,10 @@ pub(super) fn rows(tables: &[Fields], suite: &Suite) -> Result<Vec<Reported>> {
         if let Some(entry) = fields.get("against") {
             rows[at].against = Some(all.against(&entry, &rows[at], &found)?);
         } else if let Some(entry) = fields.get("ratio") {
-            return Err(entry.error("`ratio` without `against`").hint("name the model that the ratio is relative to with `against`"));
+            // what others are relative to, in a paper that has ratios alone
+            if fields.get("figure").is_some() || entry.above_zero()? != 1.0 {
+                return Err(entry.error("`ratio` without `against`").hint("name the model that the ratio is relative to with `against`"));
+            }
         }
     }
     Ok(rows)
@@ -48,7 +51,10 @@ impl Rows<'_> {
     /// A row, with `against` left open.
     fn row(&self, fields: &Fields) -> Result<Reported> {
         let model = index(&fields.need("model")?, &self.names)?;
-        let figure = fields.need("figure")?.above_zero()?;
+        let figure = match (fields.get("figure"), fields.get("ratio")) {
+            (None, Some(_)) => None,
+            _ => Some(fields.need("figure")?.above_zero()?),
+        };
         let (unit, quantity) = measured(fields, self.suite.protocol.statistic)?;
         let case = self.case(fields, model)?;
         fits(fields, &self.suite.cases[case], quantity)?;
@@ -158,11 +164,21 @@ fn measured(fields: &Fields, statistic: Statistic) -> Result<(Unit, Quantity)> {
     let unit = entry.choice(&Unit::NAMES)?;
     let of = fields
         .get("of")
-        .map(|e| Ok::<_, Error>((e, e.choice(&[("encoder", Quantity::Encoder), ("decoder", Quantity::Decoder)])?)))
+        .map(|e| {
+            Ok::<_, Error>((e, e.choice(&[("encoder", Quantity::Encoder), ("decoder", Quantity::Decoder), ("prompt", Quantity::Prompt)])?))
+        })
         .transpose()?;
     let whole = matches!(unit, Unit::Seconds | Unit::Milliseconds);
     let sum = statistic == Statistic::Sum;
     let quantity = match of {
+        Some((of, _)) if unit == Unit::Gigabytes => {
+            return Err(of.error("`GB` is of the whole process").hint("leave `of` out"));
+        }
+        None if unit == Unit::Gigabytes => Quantity::Memory,
+        Some((of, Quantity::Prompt)) if !whole => {
+            return Err(of.error(format!("a prompt has no figure in `{unit}`")).hint("`unit` is `s` or `ms`, or leave `of` out"));
+        }
+        Some((_, Quantity::Prompt)) => Quantity::Prompt,
         Some((of, Quantity::Encoder)) if !whole => {
             return Err(of.error(format!("the encoder has no figure in `{unit}`")).hint("`unit` is `s` or `ms`, or leave `of` out"));
         }
@@ -185,6 +201,10 @@ fn measured(fields: &Fields, statistic: Statistic) -> Result<(Unit, Quantity)> {
 fn fits(fields: &Fields, case: &Case, quantity: Quantity) -> Result<()> {
     let entry = fields.need("unit")?;
     match (quantity, case.n_gen) {
+        (Quantity::Prompt, n) if case.n_prompt == 0 || n > 0 => {
+            let error = entry.error("a figure of a prompt, and its case writes tokens or has no prompt");
+            Err(error.hint("give it a case with `n-prompt` above 0 and `n-gen = 0`"))
+        }
         (Quantity::Encoder, _) if case.n_prompt == 0 => {
             Err(entry.error("a figure of the encoder, and its case has `n-prompt` 0").hint("give a case something to encode"))
         }

@@ -31,6 +31,7 @@ pub(super) const MODEL: Section = Section {
         ("shipped", "\"led-small\""),
         ("random-weights", "true"),
         ("seed", "0"),
+        ("set", "{ d_ff = 4096 }"),
     ],
 };
 

@@ -26,6 +26,13 @@ pub const SHIPPED: &[Shipped] = &[
     Shipped { name: "scaling-800m", file: "scaling-800m.toml", text: include_str!("../../models/suites/scaling-800m.toml") },
     Shipped { name: "scaling-17b", file: "scaling-17b.toml", text: include_str!("../../models/suites/scaling-17b.toml") },
     Shipped { name: "terraformer", file: "terraformer.toml", text: include_str!("../../models/suites/terraformer.toml") },
+    Shipped { name: "context", file: "context.toml", text: include_str!("../../models/suites/context.toml") },
+    Shipped {
+        name: "compressive-performer",
+        file: "compressive-performer.toml",
+        text: include_str!("../../models/suites/compressive-performer.toml"),
+    },
+    Shipped { name: "linformer", file: "linformer.toml", text: include_str!("../../models/suites/linformer.toml") },
 ];
 
 impl Shipped {
@@ -79,7 +86,7 @@ fn refusal(name: &str, e: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suite::Origin;
+    use crate::suite::{Origin, Unit};
 
     fn refused(name: &str) -> Error {
         Suite::open(name).unwrap_err()
@@ -127,7 +134,7 @@ mod tests {
                 assert_eq!((case.strategy, case.threads), (crate::suite::Strategy::Greedy, None), "{name}");
                 assert_eq!(case.n_gen - 1 - suite.protocol.drop, 10, "{name}");
             }
-            let figures: Vec<f64> = suite.reported.iter().map(|r| (r.unit.seconds(r.figure) * 1e3).round()).collect();
+            let figures: Vec<f64> = suite.reported.iter().map(|r| (r.unit.cost(r.figure.unwrap()) * 1e3).round()).collect();
             assert_eq!(figures, rows, "{name}");
             assert!(suite.reported.iter().skip(1).all(|r| r.against == Some(0)) && suite.reported[0].against.is_none(), "{name}");
             // what nobody has read in the paper itself says so
@@ -137,9 +144,44 @@ mod tests {
         }
     }
 
+    /// Tables 1 to 3 of Compressive Performers: time and memory of four models at three levels, each against the Compressive Transformer.
+    #[test]
+    fn the_suite_of_compressive_performers_has_its_tables() {
+        let suite = Suite::open("compressive-performer").unwrap();
+        let figures: Vec<f64> = suite.reported.iter().map(|r| r.figure.unwrap()).collect();
+        let char = [96.0, 8.6, 166.0, 4.7, 51.0, 7.2, 51.0, 6.8];
+        let sub_word = [32.0, 6.9, 140.0, 3.2, 55.375, 3.5, 55.05, 3.5];
+        let word = [70.7, 6.9, 170.0, 3.1, 67.7, 3.6, 57.0, 3.6];
+        assert_eq!(figures, [char, sub_word, word].concat());
+        let places: Vec<&str> = suite.reported.iter().filter_map(|r| r.place.as_deref()).collect();
+        assert_eq!(places, [["table 3"; 8], ["table 2"; 8], ["table 1"; 8]].concat());
+        for (i, row) in suite.reported.iter().enumerate() {
+            let first = (i - i % 8) + i % 2;
+            assert_eq!(row.against, (i != first).then_some(first), "row {i}");
+            assert_eq!((suite.cases[row.case].n_prompt, suite.cases[row.case].n_gen), (768, 0), "row {i}");
+        }
+    }
+
+    /// Table 3 of Linformer: what is more than the text allows is not there.
+    #[test]
+    fn the_suite_of_linformer_has_its_table() {
+        let suite = Suite::open("linformer").unwrap();
+        let ratios = |n: usize, unit: Unit| -> Vec<f64> {
+            let rows = suite.reported.iter().filter(|r| suite.cases[r.case].n_prompt == n && r.unit == unit && r.against.is_some());
+            rows.map(|r| r.ratio.unwrap()).collect()
+        };
+        assert_eq!(ratios(512, Unit::Milliseconds), [1.5, 1.3]);
+        assert_eq!(ratios(2048, Unit::Gigabytes), [6.1, 5.6, 3.6, 2.0]);
+        assert_eq!(ratios(16_384, Unit::Milliseconds), [8.6, 7.8, 7.0, 5.6, 3.3]);
+        assert_eq!(ratios(65_536, Unit::Milliseconds), [20.0, 18.0, 16.0, 14.0, 7.9]);
+        assert_eq!(ratios(65_536, Unit::Gigabytes), [60.0, 52.0, 40.0, 20.0, 18.0]);
+        assert_eq!(suite.reported.iter().filter(|r| r.against.is_some()).count(), 2 * 34);
+        assert!(suite.reported.iter().all(|r| r.figure.is_none() && (r.against.is_some() || r.ratio == Some(1.0))));
+    }
+
     #[test]
     fn a_name_nobody_knows_lists_those_there_are() {
-        let there = "suites in this program are `quick`, `length`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`; any other is named by its file";
+        let there = "suites in this program are `quick`, `length`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`, `context`, `compressive-performer`, `linformer`; any other is named by its file";
         let error = refused("qick");
         assert_eq!((error.message(), error.exit_code()), ("unknown suite `qick`", 2));
         assert_eq!(error.remedy(), Some(format!("did you mean `quick`? {there}").as_str()));

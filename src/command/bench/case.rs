@@ -140,7 +140,7 @@ impl Case {
     pub fn beyond(&self, info: &Info) -> Option<String> {
         let (source, target) = (self.test.source(), self.test.target());
         let most = |limit: Option<usize>, n: usize| limit.filter(|most| n > *most);
-        if let Some(most) = info.encoder_decoder.then(|| most(info.max_source, source)).flatten() {
+        if let Some(most) = (info.encoder_decoder || info.reads_only.is_some()).then(|| most(info.max_source, source)).flatten() {
             return Some(format!("{source} tokens are more than the {most} that its encoder reads"));
         }
         let most = most(info.max_target, target)?;

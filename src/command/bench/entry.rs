@@ -24,6 +24,8 @@ pub struct Entry {
     pub random: Option<u64>,
     /// Its sizes, as `auto` would hold it.
     pub outline: Outline,
+    /// Keys of its configuration that it has instead of the file's.
+    set: Option<serde_json::Value>,
     /// How it is loaded, but for the precision of its weights.
     options: Options,
     /// Its sizes in the other precisions that a table asks for.
@@ -33,17 +35,27 @@ pub struct Entry {
 impl Entry {
     /// Of a model that nobody has loaded yet; without a name of its own it has that of its directory.
     pub fn new(name: Option<&str>, origin: Origin, random: Option<u64>, options: Options) -> Result<Self> {
+        Self::with_set(name, origin, random, (options, None))
+    }
+
+    /// The same with other keys in its configuration.
+    pub fn with_set(
+        name: Option<&str>,
+        origin: Origin,
+        random: Option<u64>,
+        (options, set): (Options, Option<serde_json::Value>),
+    ) -> Result<Self> {
         let options = Options { random_weights: random, weights: None, ..options };
-        let outline = outline(&origin, &options)?;
+        let outline = outline(&origin, &options, set.as_ref())?;
         let name = name.map_or_else(|| outline.name.clone(), str::to_owned);
-        Ok(Self { name, origin, random, outline, options, others: Vec::new() })
+        Ok(Self { name, origin, random, outline, set, options, others: Vec::new() })
     }
 
     /// The same, with its sizes in these precisions.
     pub fn with(mut self, precisions: impl IntoIterator<Item = Precision>) -> Result<Self> {
         for precision in precisions {
             if precision != self.outline.held.weights && self.others.iter().all(|(p, _)| *p != precision) {
-                self.others.push((precision, outline(&self.origin, &self.options(precision))?));
+                self.others.push((precision, outline(&self.origin, &self.options(precision), self.set.as_ref())?));
             }
         }
         Ok(self)
@@ -58,8 +70,8 @@ impl Entry {
     pub fn load(&self, precision: Precision) -> Result<Checkpoint> {
         let options = self.options(precision);
         match &self.origin {
-            Origin::Directory(dir) => Checkpoint::open(dir, &options),
-            Origin::Shipped(shipped) => shipped.load(&options),
+            Origin::Directory(dir) => Checkpoint::open_with(dir, &options, self.set.as_ref()),
+            Origin::Shipped(shipped) => shipped.load_with(&options, self.set.as_ref()),
         }
     }
 
@@ -76,10 +88,10 @@ impl Entry {
     }
 }
 
-fn outline(origin: &Origin, options: &Options) -> Result<Outline> {
+fn outline(origin: &Origin, options: &Options, set: Option<&serde_json::Value>) -> Result<Outline> {
     match origin {
-        Origin::Directory(dir) => Checkpoint::outline(dir, options),
+        Origin::Directory(dir) => Checkpoint::outline_with(dir, options, set),
         Origin::Shipped(s) if !s.weights && options.random_weights.is_none() => s.load(options).map(Outline::from),
-        Origin::Shipped(shipped) => shipped.outline(options),
+        Origin::Shipped(shipped) => shipped.outline_with(options, set),
     }
 }

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 pub struct Line {
     /// Number of its case.
     pub case: usize,
-    /// The figure as the paper gives it.
-    pub reported: f64,
+    /// The figure as the paper gives it, if it does.
+    pub reported: Option<f64>,
     /// Its unit.
     pub unit: Unit,
     /// Where the paper gives it.
@@ -77,11 +77,11 @@ pub fn lines(plan: &Plan, measured: &[Measured]) -> Vec<Line> {
                 .as_ref()
                 .and_then(|s| Summary::of(&s.iter().map(|s| in_unit(r.unit, *s, plan.cases[r.case].batch)).collect::<Vec<_>>())),
             against: other.map(|o| plan.models[plan.cases[o.case].model].name.clone()),
-            ratio_of_figures: other.map(|o| faster(r.unit.seconds(r.figure), o.unit.seconds(o.figure))),
+            ratio_of_figures: other.and_then(|o| Some(faster(r.unit.cost(r.figure?), o.unit.cost(o.figure?)))),
             ratio_of_text: r.ratio,
             certain: interval.is_some(),
             ratio_of_bytes: other
-                .filter(|_| r.quantity != Quantity::Encoder)
+                .filter(|_| matches!(r.quantity, Quantity::Token | Quantity::Decoder))
                 .and_then(|o| bytes_ratio(plan, &plan.cases[o.case], &plan.cases[r.case])),
             ratio_measured: interval.or_else(|| plain().map(|value| Interval { value, low: value, high: value })),
         }
@@ -95,28 +95,34 @@ pub fn bytes_ratio(plan: &Plan, slow: &Case, fast: &Case) -> Option<f64> {
     (fast > 0).then(|| slow as f64 / fast as f64)
 }
 
-/// Seconds by the paper's protocol, one number a run: the statistic over the tokens that are not dropped.
+/// Seconds by the paper's protocol, one number a run: the statistic over the tokens that are not dropped; or the bytes of the one run that was weighed.
 fn seconds(reported: &Reported, measured: &Measured, protocol: &Protocol) -> Option<Vec<f64>> {
     let of_run = |sample: &super::work::Sample| -> Option<f64> {
         let kept: Vec<f64> = sample.tokens.iter().skip(1 + protocol.drop).map(|&t| t as f64).collect();
         match (reported.quantity, protocol.statistic) {
             (Quantity::Encoder, _) => Some(sample.encode as f64),
+            (Quantity::Prompt, _) => sample.ttft().map(|ns| ns as f64),
+            (Quantity::Memory, _) => None,
             (Quantity::Decoder, _) | (_, Statistic::Sum) => (!kept.is_empty()).then(|| kept.iter().sum()),
             (Quantity::Token, Statistic::Mean) => mean(&kept),
             (Quantity::Token, Statistic::Median) => median(&kept),
             (Quantity::Token, Statistic::Min) => kept.iter().copied().reduce(f64::min),
         }
     };
+    if reported.quantity == Quantity::Memory {
+        return measured.peak.map(|bytes| vec![bytes as f64]);
+    }
     let runs: Vec<f64> = measured.samples.iter().map(|s| of_run(s).map(|ns| ns / 1e9)).collect::<Option<_>>()?;
     (!runs.is_empty()).then_some(runs)
 }
 
-/// Seconds (of a step) in a unit; tokens a second are those of all documents.
+/// Seconds (of a step) or bytes in a unit; tokens a second are those of all documents.
 fn in_unit(unit: Unit, seconds: f64, batch: usize) -> f64 {
     match unit {
         Unit::SecondsPerToken | Unit::Seconds => seconds,
         Unit::MillisecondsPerToken | Unit::Milliseconds => seconds * 1e3,
         Unit::TokensPerSecond => batch as f64 / seconds,
+        Unit::Gigabytes => seconds / 1e9,
     }
 }
 
@@ -147,7 +153,7 @@ pub fn table(plan: &Plan, lines: &[Line]) -> Option<Table> {
             case.test.name(),
             line.unit.to_string(),
             // as the paper prints it
-            line.reported.to_string(),
+            line.reported.map_or_else(|| "–".to_owned(), |x| x.to_string()),
             line.measured.as_ref().map_or_else(|| "–".to_owned(), |m| spread(m.mean, m.ci95)),
             line.against.clone().unwrap_or_else(|| "–".to_owned()),
             times(line.ratio_of_figures),

@@ -98,9 +98,13 @@ impl Plan {
         let zero = vec![0];
         let mut cases = Vec::new();
         for (m, model) in models.iter().enumerate() {
-            let encoder = model.outline.model.info().encoder_decoder;
+            let info = model.outline.model.info();
             // as llama-bench: a decoder-only model has tests of reading and tests of writing
-            let products = if encoder { vec![(&prompts, &new)] } else { vec![(&prompts, &zero), (&zero, &new)] };
+            let products = match (info.encoder_decoder, info.reads_only) {
+                (true, _) => vec![(&prompts, &new)],
+                (false, Some(_)) => vec![(&prompts, &zero)],
+                (false, None) => vec![(&prompts, &zero), (&zero, &new)],
+            };
             for (n_prompt, n_gen) in products {
                 let grid = suite::Grid {
                     models: vec![m],
@@ -133,7 +137,7 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-            models.push(Entry::new(Some(&model.name), origin, model.random_weights, options).map_err(at)?);
+            models.push(Entry::with_set(Some(&model.name), origin, model.random_weights, (options, model.set.clone())).map_err(at)?);
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
@@ -208,7 +212,11 @@ fn distinct_names(models: &mut [Entry]) {
 ///
 /// A decoder-only model has no document apart: prompt and depth are what lies before its first new token.
 fn case(asked: &suite::Case, outline: &Outline, threads: usize) -> Result<Option<Case>> {
-    let encoder = outline.model.info().encoder_decoder;
+    let info = outline.model.info();
+    let encoder = info.encoder_decoder || info.reads_only.is_some();
+    if asked.n_gen > 0 {
+        info.decodes()?;
+    }
     let suite::Case { n_prompt: source, n_gen: new, n_depth: depth, .. } = *asked;
     let test = match (encoder, new) {
         (true, _) if source == 0 => {

@@ -81,8 +81,8 @@ fn values_out_of_range() {
     }
     refused(&[(9, "delay = nan")], 9, "`delay` is not finite", "for instance `delay = 0.5`");
     refused(&[(8, "statistic = \"avg\"")], 8, "`statistic` cannot be `avg`", "it is one of `mean`, `median`, `min`, `sum`");
-    refused(&[(38, "unit = \"s/tok\"")], 38, "`unit` cannot be `s/tok`", "it is one of `s/token`, `ms/token`, `tokens/s`, `s`, `ms`");
-    refused(&[(39, "of = \"both\"")], 39, "`of` cannot be `both`", "it is one of `encoder`, `decoder`");
+    refused(&[(38, "unit = \"s/tok\"")], 38, "`unit` cannot be `s/tok`", "it is one of `s/token`, `ms/token`, `tokens/s`, `s`, `ms`, `GB`");
+    refused(&[(39, "of = \"both\"")], 39, "`of` cannot be `both`", "it is one of `encoder`, `decoder`, `prompt`");
     refused(&[(26, "dtype = [\"auto\", \"f64\"]")], 26, "`dtype` cannot be `f64`", "it is one of `auto`, `f32`, `bf16`, `int8`");
     let strategies = "it is `greedy`, `sample` or `beam` with the number of beams, such as `beam4`";
     refused(&[(31, "strategy = \"greedy,beam4\"")], 31, "`strategy` cannot be `greedy,beam4`", strategies);

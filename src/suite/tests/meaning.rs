@@ -121,6 +121,57 @@ fn rows_that_are_compared() {
     refuses(&rows(1001), 4008, "the suite has more than 1,000 rows of `[[reported]]`", "make two suites");
 }
 
+/// A paper that has ratios alone: what they are relative to has 1.
+#[test]
+fn rows_without_a_figure() {
+    let alone = [(37, ""), (47, "ratio = 1")];
+    let suite = parse(&edited(&alone)).unwrap();
+    assert_eq!(
+        suite.reported.iter().map(|r| (r.figure, r.ratio)).collect::<Vec<_>>(),
+        [(None, Some(2.62)), (None, Some(1.0)), (Some(1.5), None)]
+    );
+    assert_eq!(suite.reported[0].against, Some(1));
+    let hint = "name the model that the ratio is relative to with `against`";
+    refused(&[(37, ""), (47, "ratio = 2")], 47, "`ratio` without `against`", hint);
+    refused(&[(47, "figure = 160\nratio = 1")], 48, "`ratio` without `against`", hint);
+}
+
+/// Memory, and a prompt until its first token.
+#[test]
+fn figures_of_prompts_and_memory() {
+    let quantity = |row: &str| parse(&edited(&[(54, row)])).map(|suite| suite.reported[2].quantity);
+    assert_eq!(quantity("unit = \"GB\"").unwrap(), Quantity::Memory);
+    assert_eq!(quantity("unit = \"ms\"\nof = \"prompt\"").unwrap(), Quantity::Prompt);
+    refused(&[(54, "unit = \"GB\"\nof = \"encoder\"")], 55, "`GB` is of the whole process", "leave `of` out");
+    refused(
+        &[(54, "unit = \"s/token\"\nof = \"prompt\"")],
+        55,
+        "a prompt has no figure in `s/token`",
+        "`unit` is `s` or `ms`, or leave `of` out",
+    );
+    let writes = "a figure of a prompt, and its case writes tokens or has no prompt";
+    refused(&[(38, "unit = \"ms\"\nof = \"prompt\"")], 38, writes, "give it a case with `n-prompt` above 0 and `n-gen = 0`");
+}
+
+/// Other keys of a configuration whose weights are made up.
+#[test]
+fn keys_that_a_model_has_instead() {
+    let set = "set = { d_ff = 4096, mixer = { name = \"linformer\", k = 0x80 }, list = [1, 2.5, true] }";
+    let suite = parse(&edited(&[(16, set)])).unwrap();
+    let want = serde_json::json!({"d_ff": 4096, "mixer": {"name": "linformer", "k": 128}, "list": [1, 2.5, true]});
+    assert_eq!(suite.models[0].set, Some(want));
+    refused(
+        &[(16, "set = 3")],
+        16,
+        "`set` is a whole number, not a table of keys of config.json",
+        "for instance `set = { d_ff = 4096 }`",
+    );
+    let dates = "`set` is a table, not keys and values of config.json, which has no dates";
+    refused(&[(16, "set = { day = 2021-01-01 }")], 16, dates, "for instance `set = { d_ff = 4096 }`");
+    let weights = "a checkpoint's weights fit its own config.json: add them, or leave it out";
+    refused(&[(19, "shipped = \"x\"\nset = { d_ff = 1 }")], 20, "model `bart` has a `set` without `random-weights = true`", weights);
+}
+
 #[test]
 fn units_fit_the_case_and_the_statistic() {
     let two = "the first token is the time to first token: a case needs two for a token time";

@@ -110,8 +110,8 @@ fn a_file_with_everything() {
         take_turns: true,
     };
     assert_eq!(suite.protocol, protocol);
-    let led = Model { name: "led".into(), origin: Origin::Directory("suites/../led".into()), random_weights: Some(7), line: 13 };
-    let bart = Model { name: "bart".into(), origin: Origin::Shipped("bart-base".into()), random_weights: None, line: 19 };
+    let led = Model { name: "led".into(), origin: Origin::Directory("suites/../led".into()), random_weights: Some(7), set: None, line: 13 };
+    let bart = Model { name: "bart".into(), origin: Origin::Shipped("bart-base".into()), random_weights: None, set: None, line: 19 };
     assert_eq!(suite.models, [led, bart]);
     let case = |model, threads, n_prompt| Case {
         model,
@@ -129,7 +129,7 @@ fn a_file_with_everything() {
     assert_eq!(suite.cases, product.chain([last]).collect::<Vec<_>>());
     let row = Reported {
         case: 0,
-        figure: 0.061,
+        figure: Some(0.061),
         unit: Unit::SecondsPerToken,
         quantity: Quantity::Token,
         place: Some("table 8".into()),
@@ -139,7 +139,7 @@ fn a_file_with_everything() {
     };
     let other = Reported {
         case: 4,
-        figure: 160.0,
+        figure: Some(160.0),
         unit: Unit::MillisecondsPerToken,
         place: None,
         against: None,
@@ -147,7 +147,7 @@ fn a_file_with_everything() {
         line: 43,
         ..row.clone()
     };
-    let encoder = Reported { case: 8, figure: 1.5, unit: Unit::Seconds, quantity: Quantity::Encoder, line: 50, ..other.clone() };
+    let encoder = Reported { case: 8, figure: Some(1.5), unit: Unit::Seconds, quantity: Quantity::Encoder, line: 50, ..other.clone() };
     assert_eq!(suite.reported, [row, other, encoder]);
     assert_eq!(suite.model(&suite.cases[4]).name, "bart");
     assert_eq!(suite.error(13, "gone").message(), "x.toml:13: gone");
@@ -209,14 +209,14 @@ fn directories_begin_at_the_file_and_shipped_suites_have_none() {
 
 #[test]
 fn units_in_seconds() {
-    let close = |unit: Unit, figure, seconds: f64| assert!((unit.seconds(figure) - seconds).abs() < 1e-15, "{unit}");
+    let close = |unit: Unit, figure, seconds: f64| assert!((unit.cost(figure) - seconds).abs() < 1e-15, "{unit}");
     close(Unit::SecondsPerToken, 0.061, 0.061);
     close(Unit::MillisecondsPerToken, 61.0, 0.061);
     close(Unit::TokensPerSecond, 8.0, 0.125);
     close(Unit::Seconds, 3.5, 3.5);
     close(Unit::Milliseconds, 3.5, 0.0035);
     assert_eq!(
-        ["s/token", "ms/token", "tokens/s", "s", "ms"],
+        ["s/token", "ms/token", "tokens/s", "s", "ms", "GB"],
         Unit::NAMES.map(|(_, unit)| unit.to_string()).each_ref().map(String::as_str)
     );
     assert_eq!(Statistic::Median.to_string(), "median");
