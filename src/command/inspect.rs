@@ -54,6 +54,8 @@ fn facts(c: &Checkpoint) -> Result<Value> {
         "name": c.name,
         "model_type": info.model_type,
         "summary": arch::find(&c.config)?.summary,
+        "cannot_decode": info.reads_only,
+        "reference_quirks": arch::find(&c.config)?.quirks,
         "attention": info.attention,
         "encoder_layers": info.layers.0,
         "decoder_layers": info.layers.1,
@@ -99,12 +101,21 @@ fn text(f: &Value) -> String {
         ),
         ("unread keys", if unread.is_empty() { "none".into() } else { unread }),
     ];
+    if let Some(why) = f["cannot_decode"].as_str() {
+        lines.push(("decoding", format!("no: {why}")));
+    }
+    for quirk in f["reference_quirks"].as_array().into_iter().flatten() {
+        lines.push(("mended", word(quirk)));
+    }
     let after = f["state_written_tokens"].as_u64().map_or(String::new(), |n| format!(", {n} written"));
     let labels = LENGTHS.map(|n| format!("state at {}", grouped(n)));
     for (n, label) in LENGTHS.iter().zip(&labels) {
         let v = &f["state_bytes"][n.to_string()];
         lines
             .push((label, if v.is_null() { "longer than the model's positions".into() } else { format!("{} a document{after}", size(v)) }));
+    }
+    if f["cannot_decode"].is_string() {
+        lines.truncate(lines.len() - LENGTHS.len());
     }
     let width = lines.iter().map(|(l, _)| l.len()).max().unwrap_or(0);
     lines.iter().fold(format!("{}\n", word(&f["name"])), |out, (label, value)| out + &format!("  {label:width$}  {value}\n"))

@@ -160,12 +160,7 @@ fn keys_that_a_model_has_instead() {
     let suite = parse(&edited(&[(16, set)])).unwrap();
     let want = serde_json::json!({"d_ff": 4096, "mixer": {"name": "linformer", "k": 128}, "list": [1, 2.5, true]});
     assert_eq!(suite.models[0].set, Some(want));
-    refused(
-        &[(16, "set = 3")],
-        16,
-        "`set` is a whole number, not a table of keys of config.json",
-        "for instance `set = { d_ff = 4096 }`",
-    );
+    refused(&[(16, "set = 3")], 16, "`set` is a whole number, not a table of keys of config.json", "for instance `set = { d_ff = 4096 }`");
     let dates = "`set` is a table, not keys and values of config.json, which has no dates";
     refused(&[(16, "set = { day = 2021-01-01 }")], 16, dates, "for instance `set = { d_ff = 4096 }`");
     let weights = "a checkpoint's weights fit its own config.json: add them, or leave it out";
