@@ -92,8 +92,10 @@ fn yes() -> bool {
     true
 }
 
-/// Sizes beyond these are typing errors.
+/// Sizes beyond these are typing errors: 4 trillion numbers in all, 2²⁷ of them in biases and norms, which are there as soon as a model is planned.
 const MOST: usize = 1 << 24;
+const MOST_IN_ALL: u128 = 1 << 42;
+const MOST_IN_VECTORS: u128 = 1 << 27;
 
 impl Config {
     fn check(&self) -> Result<()> {
@@ -108,9 +110,23 @@ impl Config {
         ];
         for (key, n, most) in sizes {
             if n == 0 || n > most {
-                return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")));
+                return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")).hint("is a size mistyped?"));
             }
         }
+        if !(self.layer_norm_epsilon.is_finite() && self.layer_norm_epsilon >= 0.0) {
+            return Err(Error::new(format!("config.json: `layer_norm_epsilon` is {}", self.layer_norm_epsilon))
+                .hint("it is added to a variance: 0 or a little more"));
+        }
+        if let Some(init) = self.init_mem.as_deref().filter(|init| !["empty", "zeros"].contains(init)) {
+            return Err(Error::new(format!("config.json: `init_mem` is \"{init}\"")).hint("it is \"empty\" or \"zeros\""));
+        }
+        if let Value::Array(list) = &self.mixer
+            && list.len() > self.n_layers
+        {
+            return Err(Error::new(format!("config.json: `mixer` lists {} variants for {} layers", list.len(), self.n_layers))
+                .hint("layer i takes entry i mod length, so the last ones would stand nowhere: leave them out"));
+        }
+        self.total()?;
         if let Some(key) = unread(&self.rest).first() {
             return Err(Error::new(format!("config.json: `{key}` is not known here"))
                 .hint("it may change what the model computes, so it is not ignored; docs/formats.md has the keys"));
@@ -118,11 +134,39 @@ impl Config {
         Ok(())
     }
 
+    /// Fails if sizes that are possible one by one make a model that is not.
+    fn total(&self) -> Result<()> {
+        let [v, d, layers, heads] = [self.vocab_size, self.d_model, self.n_layers, self.n_heads].map(|n| n as u128);
+        let inner = self.d_ff.map_or(4 * d, |n| n as u128);
+        let features = self.d_head.map_or(d, |width| heads * width as u128);
+        let table = if matches!(self.positions, Kind::Learned) { self.max_positions.unwrap_or(0) as u128 * d } else { 0 };
+        let vectors = layers * (3 * features + inner + 6 * d) + v;
+        let all = layers * d * (4 * features + 2 * inner) + 2 * v * d + table;
+        if all > MOST_IN_ALL || vectors > MOST_IN_VECTORS {
+            return Err(Error::new(format!("config.json: its sizes make {all} numbers in matrices, {vectors} in biases and norms"))
+                .hint(format!("at most {MOST_IN_ALL} and {MOST_IN_VECTORS} are possible; is a size mistyped?")));
+        }
+        Ok(())
+    }
+
     fn heads(&self) -> Result<Heads> {
         match self.d_head {
             Some(width) => Ok(Heads { count: self.n_heads, width, scale: (width as f32).powf(-0.5) }),
-            None => Heads::new(self.d_model, self.n_heads),
+            None => Heads::new(self.d_model, self.n_heads)
+                .map_err(|e| e.hint("`n_heads` divides `d_model`, or `d_head` says how wide a head is")),
         }
+    }
+
+    /// The variants that stand in the layers, each once.
+    fn names(&self) -> Result<String> {
+        let mut names: Vec<&str> = Vec::new();
+        for i in 0..self.n_layers {
+            let (_, spec) = self.variant(i)?;
+            if !names.contains(&spec.name) {
+                names.push(spec.name);
+            }
+        }
+        Ok(names.join(", "))
     }
 
     fn order(&self) -> Order {
@@ -136,7 +180,10 @@ impl Config {
     /// The entry and the variant of layer `i`.
     fn variant(&self, i: usize) -> Result<(&Value, &'static Spec)> {
         let entry = match &self.mixer {
-            Value::Array(list) if list.is_empty() => return Err(Error::new("config.json: `mixer` is an empty list")),
+            Value::Array(list) if list.is_empty() => {
+                return Err(Error::new("config.json: `mixer` is an empty list")
+                    .hint("it is an object with the name of a variant, or a list of such"));
+            }
             Value::Array(list) => &list[i % list.len()],
             one => one,
         };
@@ -200,8 +247,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     let positions = c.positions(root)?;
     let norm = c.final_norm.unwrap_or(c.block == Block::PreNorm).then(|| LayerNorm::load(&root.pp("norm"), d, c.layer_norm_epsilon));
     let norm = norm.transpose()?;
-    let (first, _) = c.variant(0)?;
-    let info = c.info(&positions, first["name"].as_str().unwrap_or_default().to_owned());
+    let info = c.info(&positions, c.names()?);
     let layers = (0..c.n_layers).map(|i| root.pp("layers").pp(i));
     let model: Box<dyn crate::model::Model> = if c.causal {
         let layers = layers.enumerate().map(|(i, w)| decoder_layer(&c, root, &w, i)).collect::<Result<_>>()?;

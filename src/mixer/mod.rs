@@ -14,6 +14,9 @@ mod longformer;
 mod lsh;
 mod mult_conv;
 mod softmax;
+mod sparse;
+mod sparse_fixed;
+mod sparse_strided;
 
 pub use favor::Favor;
 pub use longformer::Longformer;
@@ -219,11 +222,14 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
         Error::new(format!("config.json: `mixer` {entry} has no `name`"))
             .hint(format!("it is an object with the name of a variant: {}", names()))
     })?;
-    REGISTRY
-        .iter()
-        .find(|s| s.name == wanted)
-        .ok_or_else(|| Error::new(format!("config.json: `mixer` \"{wanted}\" is not known")).hint(format!("known are {}", names())))
+    let what = match REGISTRY.iter().find(|s| s.name == wanted) {
+        Some(spec) if spec.mixer.is_some() || spec.reader.is_some() => return Ok(spec),
+        Some(_) => "stands in models of its own alone",
+        None => "is not known",
+    };
+    Err(Error::new(format!("config.json: `mixer` \"{wanted}\" {what}")).hint(format!("known are {}", names())))
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC];
+pub const REGISTRY: &[Spec] =
+    &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, sparse_strided::SPEC, sparse_fixed::SPEC];
