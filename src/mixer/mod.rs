@@ -14,12 +14,14 @@ mod longformer;
 mod lsh;
 mod mult_conv;
 mod softmax;
+mod transformer_xl;
 
 pub use favor::Favor;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
-pub use softmax::{Kv, Softmax};
+pub use softmax::{Kv, Relation, Softmax};
+pub use transformer_xl::{Past, Reach, Segment, Start, TransformerXl};
 
 /// The causal side of a variant.
 pub trait Mixer: Send + Sync + 'static {
@@ -226,4 +228,4 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC];
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, transformer_xl::SPEC];
