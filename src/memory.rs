@@ -18,6 +18,25 @@ pub trait Memory: Clone + Send + 'static {
     fn reserve(&mut self, _positions: usize) {}
 }
 
+/// Keeps, reorders or repeats `items`, one a row: the last use of a row takes it, those before copy, into the room of a row that leaves where there is one.
+pub fn select<T: Clone>(items: &mut Vec<T>, rows: &[usize]) {
+    let mut last = vec![None; items.len()];
+    for (i, &r) in rows.iter().enumerate() {
+        last[r] = Some(i);
+    }
+    let mut old: Vec<Option<T>> = std::mem::take(items).into_iter().map(Some).collect();
+    let mut left: Vec<T> = old.iter_mut().zip(&last).filter(|(_, last)| last.is_none()).filter_map(|(row, _)| row.take()).collect();
+    let mut copy = |row: &T| match left.pop() {
+        Some(mut room) => {
+            room.clone_from(row);
+            room
+        }
+        None => row.clone(),
+    };
+    let place = |(i, &r): (usize, &usize)| if last[r] == Some(i) { old[r].take() } else { old[r].as_ref().map(&mut copy) };
+    *items = rows.iter().enumerate().filter_map(place).collect();
+}
+
 /// A list of numbers for each row of a batch: all that many layers remember.
 #[derive(Debug, Clone)]
 pub struct Lists(pub Vec<Vec<f32>>);

@@ -30,7 +30,7 @@ mod twin;
 pub use relative::{Distances, Relative};
 
 /// Keys between two looks at the greatest score: their scores for a tile fit the second-level cache, their values the first.
-const CHUNK: usize = 4 * BLOCK;
+pub(super) const CHUNK: usize = 4 * BLOCK;
 
 /// Which keys query row i sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,35 @@ pub enum Visible {
         /// Keys seen on each side.
         reach: usize,
     },
+    /// The `keys` keys before position `end + i · step`: a window that moves on with the rows. A row at position p that sees itself has its end at p + 1.
+    /// Rows of which each stands `step` positions behind the one before are one job; with step 0 all of them see the same.
+    Window {
+        /// Position behind the last key of row 0.
+        end: usize,
+        /// Positions from a row to the next.
+        step: usize,
+        /// Keys seen at most.
+        keys: usize,
+    },
+    /// Keys of the row's own block of `size` positions, up to itself: row i stands at position `first + i`.
+    Block {
+        /// Position of row 0.
+        first: usize,
+        /// Positions of a block.
+        size: usize,
+    },
+    /// Of keys that are the last `each` positions of every block of `size`, one block after the other: those of blocks before the row's own, and with
+    /// `own` those of its own that lie before it.
+    Columns {
+        /// Position of row 0.
+        first: usize,
+        /// Positions of a block.
+        size: usize,
+        /// Keys of a block.
+        each: usize,
+        /// Whether a row sees keys of its own block.
+        own: bool,
+    },
 }
 
 impl Visible {
@@ -71,6 +100,15 @@ impl Visible {
                 key((p / segment * segment) as isize - memory as isize)..key(p as isize + 1)
             }
             Visible::Band { reach } => row.saturating_sub(reach)..len.min(row + reach + 1),
+            Visible::Window { end, step, keys } => {
+                let end = len.min(end + row * step);
+                (end.saturating_sub(keys))..end
+            }
+            Visible::Block { first, size } => (first + row) / size * size..len.min(first + row + 1),
+            Visible::Columns { first, size, each, own } => {
+                let (block, at) = ((first + row) / size, (first + row) % size);
+                0..len.min(block * each + if own { (at + each).saturating_sub(size) } else { 0 })
+            }
         }
     }
 }
@@ -89,7 +127,7 @@ impl Visible {
 /// Some keys, and who sees them.
 #[derive(Clone, Copy)]
 pub struct Span<'a> {
-    /// Keys and values.
+    /// Keys and values; those that a row sees must not have been forgotten.
     pub keys: &'a Keys,
     /// Which of them a row sees.
     pub visible: Visible,
@@ -133,7 +171,7 @@ fn attend_on(isa: Isa, jobs: &[Job], relative: &[Relative], (heads, width): (usi
             tiles.extend((0..t).step_by(tile::ROWS).map(|r| (job, far, head, r..t.min(r + tile::ROWS), first + r)));
         }
         first += t;
-        work += t * d * job.spans.iter().map(|s| s.keys.len()).sum::<usize>();
+        work += t * d * job.spans.iter().map(|s| s.keys.stored()).sum::<usize>();
     }
     let mut out = vec![0.0; first * d];
     let target = Shared(out.as_mut_ptr());

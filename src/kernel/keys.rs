@@ -3,7 +3,10 @@
 //! A head's keys lie in blocks of [`BLOCK`] positions, feature by feature, so that one line holds a feature of neighbouring keys and scores need
 //! no sums across a register. Its values lie position by position, features filled up to a multiple of 16. A task that takes one
 //! head so reads two long runs of memory, whatever the number of heads.
+//!
+//! Who looks at recent positions only lets the others go ([`Keys::forget`]): positions keep their numbers, and what is stored begins at a fixed position.
 
+use super::attention::CHUNK;
 use super::pool;
 use super::precision::Precision;
 
@@ -69,6 +72,7 @@ struct Head {
 #[derive(Debug)]
 pub struct Keys {
     width: usize,
+    first: usize,
     len: usize,
     precision: Precision,
     heads: Vec<Head>,
@@ -87,7 +91,7 @@ impl Clone for Keys {
 
     /// Takes over what `source` holds; allocates only where it has no room for it.
     fn clone_from(&mut self, source: &Self) {
-        (self.width, self.len, self.precision) = (source.width, source.len, source.precision);
+        (self.width, self.first, self.len, self.precision) = (source.width, source.first, source.len, source.precision);
         self.heads.resize_with(source.heads.len(), || Head { k: Vec::new(), v: Vec::new() });
         for (own, other) in self.heads.iter_mut().zip(&source.heads) {
             own.k.clone_from(&other.k);
@@ -100,12 +104,53 @@ impl Keys {
     /// None yet, for `heads` heads of `width` features, stored in f32 or bf16.
     pub fn new(heads: usize, width: usize, precision: Precision) -> Self {
         debug_assert!(precision != Precision::Int8, "a cache holds f32 or bf16");
-        Self { width, len: 0, precision, heads: (0..heads).map(|_| Head { k: Vec::new(), v: Vec::new() }).collect() }
+        Self { width, first: 0, len: 0, precision, heads: (0..heads).map(|_| Head { k: Vec::new(), v: Vec::new() }).collect() }
+    }
+
+    /// Positions read so far, those that were forgotten included: the next one has this number.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of the first position that is stored: a multiple of a chunk.
+    pub fn first(&self) -> usize {
+        self.first
     }
 
     /// Positions stored.
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn stored(&self) -> usize {
+        self.len - self.first
+    }
+
+    /// Positions that are stored of `positions`, when those before position `before` were forgotten.
+    pub fn stored_at(positions: usize, before: usize) -> usize {
+        positions - before.min(positions) / CHUNK * CHUNK
+    }
+
+    /// Positions for which there must be room, so that appending one at a time and forgetting all but the last `keep` never allocates.
+    pub fn room_for(keep: usize) -> usize {
+        keep + CHUNK
+    }
+
+    /// Lets positions before `before` go, whole chunks of them: what is stored depends on `before` alone, not on how often it was asked. One copy of what
+    /// stays in [`CHUNK`] positions: a small part of looking at it.
+    pub fn forget(&mut self, before: usize) {
+        let first = before.min(self.len) / CHUNK * CHUNK;
+        if first <= self.first {
+            return;
+        }
+        let (gone_k, gone_v) = lines(self.width, first - self.first, self.precision);
+        self.first = first;
+        // what a long text took is given back, what a reserved window needs is not
+        let (most_k, most_v) = lines(self.width, 2 * Self::room_for(self.stored()), self.precision);
+        for head in &mut self.heads {
+            for (run, gone, most) in [(&mut head.k, gone_k, most_k), (&mut head.v, gone_v, most_v)] {
+                run.drain(..gone.min(run.len()));
+                if run.capacity() > most {
+                    run.shrink_to(most);
+                }
+            }
+        }
     }
 
     /// Whether there are none.
@@ -120,16 +165,16 @@ impl Keys {
 
     /// Bytes of what is stored (whole blocks).
     pub fn bytes(&self) -> usize {
-        Self::bytes_at(self.heads.len(), self.width, self.len, self.precision)
+        Self::bytes_at(self.heads.len(), self.width, self.stored(), self.precision)
     }
 
-    /// Bytes of `positions` positions of `heads` heads of `width` features.
+    /// Bytes of `positions` stored positions of `heads` heads of `width` features.
     pub fn bytes_at(heads: usize, width: usize, positions: usize, precision: Precision) -> usize {
         let (k, v) = lines(width, positions, precision);
         heads * (k + v) * size_of::<Line>()
     }
 
-    /// Makes room for `positions` in all, so that appending does not allocate.
+    /// Makes room for `positions` stored ones in all, so that appending does not allocate.
     pub fn reserve(&mut self, positions: usize) {
         let (k, v) = lines(self.width, positions, self.precision);
         for head in &mut self.heads {
@@ -152,10 +197,10 @@ impl Keys {
     }
 
     fn put<E: Element>(&mut self, k: &[f32], v: &[f32]) {
-        let (width, first, heads) = (self.width, self.len, self.heads.len());
+        let (width, first, heads) = (self.width, self.stored(), self.heads.len());
         let d = heads * width;
         self.len += k.len() / d;
-        let (k_lines, v_lines) = lines(width, self.len, self.precision);
+        let (k_lines, v_lines) = lines(width, self.stored(), self.precision);
         let all = Place(self.heads.as_mut_ptr());
         let task = |h: usize| {
             // SAFETY: h is below the number of heads, and each task has its own
@@ -171,13 +216,13 @@ impl Keys {
         if k.len() < SERIAL { (0..heads).for_each(task) } else { pool::each(heads, task) }
     }
 
-    /// The run of a head's keys: blocks of `width` lines of one feature, [`BLOCK`] positions each.
+    /// The run of a head's keys, from [`Keys::first`] on: blocks of `width` lines of one feature, [`BLOCK`] positions each.
     pub(super) fn k<E: Element>(&self, head: usize) -> &[E] {
         debug_assert_eq!(size_of::<E>(), self.precision.bytes());
         numbers(&self.heads[head].k)
     }
 
-    /// The run of a head's values: [`padded`] features a position.
+    /// The run of a head's values, from [`Keys::first`] on: [`padded`] features a position.
     pub(super) fn v<E: Element>(&self, head: usize) -> &[E] {
         debug_assert_eq!(size_of::<E>(), self.precision.bytes());
         numbers(&self.heads[head].v)
@@ -300,5 +345,49 @@ mod tests {
             moves += usize::from(before != places(&growing));
         }
         assert!(moves <= 10, "{moves}"); // 1 and log₂ (10 000 / 32) doublings
+    }
+
+    /// A window that forgets holds what one that was made of the last positions would, in bounded room, in any cut into calls.
+    #[test]
+    fn forgetting_keeps_numbers_and_boundaries_and_bounds_the_room() {
+        let (heads, width, keep) = (2, 5, 70);
+        let d = heads * width;
+        let (k, v) = (noise(2000 * d, 1), noise(2000 * d, 2));
+        for cut in [1, 3, 128, 500] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let mut keys = Keys::new(heads, width, precision);
+                keys.reserve(Keys::room_for(keep));
+                let room = |keys: &Keys| keys.heads.iter().map(|h| (h.k.capacity(), h.v.capacity())).collect::<Vec<_>>();
+                let reserved = room(&keys);
+                for (k, v) in k.chunks(cut * d).zip(v.chunks(cut * d)) {
+                    keys.append(k, v);
+                    keys.forget(keys.len().saturating_sub(keep));
+                    let n = keys.len();
+                    assert_eq!(keys.stored(), Keys::stored_at(n, n.saturating_sub(keep)));
+                    assert_eq!(keys.first(), n.saturating_sub(keep) / 128 * 128);
+                    assert_eq!(keys.bytes(), Keys::bytes_at(heads, width, keys.stored(), precision));
+                    assert_eq!(keys.bytes(), keys.heads.iter().map(|h| size_of_val(&h.k[..]) + size_of_val(&h.v[..])).sum::<usize>());
+                    assert!(keys.stored() < keep + 128);
+                    if cut == 1 {
+                        assert_eq!(room(&keys), reserved, "after {n}");
+                    }
+                }
+                let (most, _) = lines(width, 2 * Keys::room_for(keys.stored()), precision);
+                assert!(keys.heads.iter().all(|h| h.k.capacity() <= most));
+                let first = keys.first();
+                assert_eq!((first, keys.len()), ((2000 - keep) / 128 * 128, 2000));
+                let mut fresh = Keys::new(heads, width, precision);
+                fresh.append(&k[first * d..], &v[first * d..]);
+                for (a, b) in keys.heads.iter().zip(&fresh.heads) {
+                    assert!(numbers::<u16>(&a.k) == numbers::<u16>(&b.k) && numbers::<u16>(&a.v) == numbers::<u16>(&b.v));
+                }
+                let mut copy = Keys::new(heads, width, precision);
+                copy.clone_from(&keys);
+                assert_eq!((copy.first(), copy.len()), (first, 2000));
+                // nothing is left of an empty window but its numbers
+                keys.forget(usize::MAX);
+                assert_eq!((keys.first(), keys.len()), (1920, 2000));
+            }
+        }
     }
 }

@@ -147,22 +147,7 @@ pub struct Kv(pub(super) Vec<Keys>);
 
 impl Memory for Kv {
     fn select(&mut self, rows: &[usize]) -> Result<()> {
-        let mut last = vec![None; self.0.len()];
-        for (i, &r) in rows.iter().enumerate() {
-            last[r] = Some(i);
-        }
-        let mut old: Vec<Option<Keys>> = std::mem::take(&mut self.0).into_iter().map(Some).collect();
-        // the last use of a row takes it, those before copy: into the room of a row that leaves, where there is one
-        let mut left: Vec<Keys> = old.iter_mut().zip(&last).filter(|(_, last)| last.is_none()).filter_map(|(row, _)| row.take()).collect();
-        let mut copy = |row: &Keys| match left.pop() {
-            Some(mut room) => {
-                room.clone_from(row);
-                room
-            }
-            None => row.clone(),
-        };
-        let place = |(i, &r): (usize, &usize)| if last[r] == Some(i) { old[r].take() } else { old[r].as_ref().map(&mut copy) };
-        self.0 = rows.iter().enumerate().filter_map(place).collect();
+        crate::memory::select(&mut self.0, rows);
         Ok(())
     }
 

@@ -71,6 +71,10 @@ impl Plan {
         let count = n.div_ceil(most);
         for g in 0..count {
             let (first, end) = (g * n / count, (g + 1) * n / count);
+            // rows at the ends that see nothing here cost nothing
+            let sees = |r: &usize| !self.seen[*r].is_empty();
+            let (Some(first), Some(last)) = ((first..end).find(sees), (first..end).rfind(sees)) else { continue };
+            let end = last + 1;
             let some = || self.seen[first..end].iter().filter(|s| !s.is_empty());
             let Some(from) = some().map(|s| s.from).min() else { continue };
             let any = Seen { from, to: some().map(|s| s.to).max().unwrap_or(from) };

@@ -109,6 +109,103 @@ fn equals_the_definition_and_its_plain_twin() {
     assert!(jobs > 400, "{jobs}");
 }
 
+/// The sets as their documentation defines them, position by position.
+#[test]
+fn rows_see_the_sets_that_are_named() {
+    let is = |visible: Visible, row: usize, len: usize, sees: &dyn Fn(usize) -> bool| {
+        let range = visible.range(row, len);
+        (0..len).for_each(|j| assert_eq!(range.contains(&j), sees(j), "{visible:?}, row {row}, key {j} of {len}"));
+    };
+    for (row, len, a, b) in
+        (0..9).flat_map(|row| [0, 1, 7, 40].into_iter().flat_map(move |len| (0..36).map(move |i| (row, len, i / 6, i % 6))))
+    {
+        for keys in [0, 1, 5, usize::MAX] {
+            is(Visible::Window { end: a, step: b, keys }, row, len, &|j| j < a + row * b && (a + row * b).min(len) - j <= keys);
+        }
+        let (p, size) = (a + row, b + 1);
+        is(Visible::Block { first: a, size }, row, len, &|j| j <= p && j / size == p / size);
+        for each in 1..=size {
+            // the position of key j
+            let at = |j: usize| j / each * size + size - each + j % each;
+            let columns = |own| Visible::Columns { first: a, size, each, own };
+            is(columns(false), row, len, &|j| at(j) / size < p / size);
+            is(columns(true), row, len, &|j| at(j) < p);
+        }
+    }
+}
+
+/// Windows, blocks and columns, of keys of which some were forgotten; rows of a stride's class are bit for bit those of the rows in a row.
+#[test]
+fn windows_and_blocks_equal_the_definition_whatever_was_forgotten() {
+    let mut dice = Dice(11);
+    let shapes = [(1, 1), (2, 8), (3, 40), (1, 64), (2, 17)];
+    for round in 0..120 {
+        let (heads, width) = shapes[round % shapes.len()];
+        let d = heads * width;
+        let precision = [Precision::F32, Precision::Bf16][round / shapes.len() % 2];
+        let n = [1, 33, 128, 129, 300, 700][dice.roll(6)] + dice.roll(3);
+        let (size, step) = (1 + dice.roll(200), 1 + dice.roll(9));
+        let (mut main, extra) = (text(n, (heads, width), precision, 3 * round as u64), text(n, (heads, width), precision, 900));
+        let first = dice.roll(n);
+        let t = (1 + dice.roll(60)).min(n - first);
+        let (visible, before) = match round % 3 {
+            0 => {
+                let keys = [1, 2, 30, 127, 128, 200][dice.roll(6)];
+                (Visible::Window { end: first + 1, step: 1, keys }, (first + 1).saturating_sub(keys))
+            }
+            1 => (Visible::Block { first, size }, first / size * size),
+            _ => (Visible::Window { end: first, step, keys: size }, first.saturating_sub(size)),
+        };
+        let t = if round % 3 == 2 { (n - first).div_ceil(step).min(t) } else { t };
+        main.keys.forget(before);
+        assert_eq!((main.keys.first(), main.keys.len()), (before / CHUNK * CHUNK, n));
+        let q = noise(t * d, 5);
+        let each = 1 + dice.roll(size);
+        let columns = Visible::Columns { first, size, each, own: round % 2 == 0 };
+        let mut spans = vec![main.span(visible, &[])];
+        let mut stored = vec![(&main.k[..], &main.v[..])];
+        if round % 3 == 1 {
+            spans.insert(0, extra.span(columns, &[]));
+            stored.insert(0, (&extra.k[..], &extra.v[..]));
+        } else if round % 3 == 2 {
+            spans.insert(0, extra.span(Visible::Causal { first: 0 }, &[]));
+            stored.insert(0, (&extra.k[..], &extra.v[..]));
+        }
+        let job = Job { q: &q, spans };
+        assert!(complete(&job, d));
+        check(
+            &job,
+            &stored,
+            (heads, width),
+            0.3,
+            &format!("{heads} x {width}, {t} rows from {first}, {n} keys, {visible:?}, {columns:?}, {precision:?}"),
+        );
+        if let Visible::Window { end, step, keys } = visible {
+            let rows: Vec<u32> = (0..t)
+                .flat_map(|i| {
+                    let mut spans = job.spans.clone();
+                    let own = spans.last_mut().unwrap();
+                    own.visible = Visible::Window { end: end + i * step, step: 1, keys };
+                    if spans.len() > 1 {
+                        spans[0].visible = Visible::Causal { first: i };
+                    }
+                    bits(&attend(&[Job { q: &q[i * d..(i + 1) * d], spans }], heads, width, 0.3))
+                })
+                .collect();
+            assert_eq!(rows, bits(&attend(std::slice::from_ref(&job), heads, width, 0.3)));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "forgotten")]
+fn keys_that_were_forgotten_are_not_looked_at() {
+    let mut text = text(300, (1, 8), Precision::F32, 1);
+    text.keys.forget(200);
+    let q = noise(8, 2);
+    attend(&[Job { q: &q, spans: vec![text.span(Visible::Window { end: 300, step: 1, keys: 200 }, &[])] }], 1, 8, 0.3);
+}
+
 fn causal(keys: &Keys, first: usize) -> Vec<Span<'_>> {
     vec![Span { keys, visible: Visible::Causal { first }, hidden: &[] }]
 }
@@ -151,7 +248,10 @@ fn a_nan_reaches_those_who_see_it_and_nobody_else() {
         let clean = text(n, (heads, width), precision, 4);
         let q = noise(n * d, 6);
         for (isa, _) in paths() {
-            for visible in [Visible::All, Visible::Causal { first: 0 }, Visible::Band { reach: 30 }] {
+            let window = Visible::Window { end: 1, step: 1, keys: 40 };
+            for visible in
+                [Visible::All, Visible::Causal { first: 0 }, Visible::Band { reach: 30 }, window, Visible::Block { first: 0, size: 50 }]
+            {
                 for at in [3, 64, 130, 199] {
                     for (in_keys, hidden) in [(true, vec![]), (false, vec![]), (true, vec![at]), (false, vec![at])] {
                         let (mut k, mut v) = (clean.k.clone(), clean.v.clone());

@@ -69,7 +69,9 @@ impl Tile<'_> {
     fn chunks(&self, span: &Span) -> Range<usize> {
         let len = span.keys.len();
         let (a, b) = (span.visible.range(self.rows.start, len), span.visible.range(self.rows.end - 1, len));
-        a.start / CHUNK..b.end.max(a.start).div_ceil(CHUNK)
+        let chunks = a.start / CHUNK..b.end.max(a.start).div_ceil(CHUNK);
+        assert!(chunks.is_empty() || chunks.start * CHUNK >= span.keys.first(), "a row sees keys that were forgotten");
+        chunks
     }
 }
 
@@ -190,7 +192,11 @@ unsafe fn walk<L: Lanes, const P: usize, const H: usize>(tile: &Tile, out: *mut 
                 far.shift = far.own + span.visible.apart() + (chunk * CHUNK) as isize - tile.rows.start as isize;
             }
             plan.look(span, chunk, tile.rows.clone(), most(P));
-            let (k, v) = (chunk * CHUNK * width, chunk * CHUNK * stride);
+            if plan.groups.is_empty() {
+                continue;
+            }
+            let at = chunk * CHUNK - span.keys.first();
+            let (k, v) = (at * width, at * stride);
             // SAFETY: the caller's promise
             unsafe {
                 if span.keys.precision() == Precision::Bf16 {
