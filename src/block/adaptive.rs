@@ -19,7 +19,7 @@
 use super::{Embedding, Linear};
 use crate::error::{Error, Result};
 use crate::kernel::elementwise::log_sum_exp;
-use crate::kernel::linear::{Layout, Packed};
+use crate::kernel::linear::Layout;
 use crate::kernel::{Shared, pool, slice, tensor};
 use crate::weights::{Form, Weights};
 use candle_core::Tensor;

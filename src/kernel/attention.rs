@@ -118,8 +118,12 @@ impl Visible {
     fn apart(self) -> isize {
         match self {
             Visible::All | Visible::Band { .. } => 0,
-            Visible::Causal { first } => -(first as isize),
+            Visible::Causal { first } | Visible::Block { first, .. } => -(first as isize),
             Visible::Segments { first, origin, .. } => origin - first as isize,
+            // the row stands at the end of its window
+            Visible::Window { end, .. } => 1 - end as isize,
+            // keys that stand for several positions have no distance: counted from the first row
+            Visible::Columns { first, .. } => -(first as isize),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Softmax attention (Vaswani et al. 2017, <https://arxiv.org/abs/1706.03762>, eq. 1).
 //!
-//! Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V in each of h heads, then the output projection. With `relative`, [`relative`](self::Relation) says what distances
-//! add to it.
+//! Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V in each of h heads, then the output projection. With `relative`, [`Relation`] says what distances
+//! do to it.
 //!
 //! | here | paper |
 //! |---|---|
@@ -20,7 +20,6 @@ use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
 use candle_core::Tensor;
-use serde::Deserialize;
 use serde_json::Value;
 
 mod relation;
@@ -37,6 +36,8 @@ pub(super) const SPEC: Spec = Spec {
     reader: Some(|entry, place| Ok(Box::new(load(entry, place, false)?))),
     tiny: &[
         r#"{"name": "softmax"}"#,
+        r#"{"name": "softmax", "relative": "rotary"}"#,
+        r#"{"name": "softmax", "relative": "rotary", "rotary_style": "interleaved", "rotary_base": 300, "sum_of_norms": true}"#,
         r#"{"name": "softmax", "relative": "shaw", "max_distance": 6}"#,
         r#"{"name": "softmax", "relative": "shaw", "max_distance": 1, "sum_of_norms": true}"#,
         r#"{"name": "softmax", "relative": "music", "max_distance": 12}"#,
@@ -44,17 +45,10 @@ pub(super) const SPEC: Spec = Spec {
     ],
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    relative: Option<relation::Kind>,
-    max_distance: Option<usize>,
-}
-
 fn load(entry: &Value, place: &Place, causal: bool) -> Result<Softmax> {
-    let o: Options = options(entry)?;
+    let distances = options(entry)?;
     let softmax = Softmax::new(place.heads, place.projections()?).with_cache(place.w.cache());
-    Ok(Softmax { relation: relation::load(o.relative, o.max_distance, place, causal)?, ..softmax })
+    Ok(Softmax { relation: relation::load(distances, place, causal)?, ..softmax })
 }
 
 /// Full attention, causal or bidirectional.
@@ -117,9 +111,9 @@ impl Attention {
 
     fn attend(&self, jobs: &[Job], relation: Option<&Relation>) -> Vec<f32> {
         let Heads { count, width, scale } = self.heads;
-        match relation {
+        match relation.and_then(Relation::table) {
             None => attend(jobs, count, width, scale),
-            Some(relation) => attend_relative(jobs, &jobs.iter().map(|job| relation.of(job.q)).collect::<Vec<_>>(), (count, width), scale),
+            Some(table) => attend_relative(jobs, &jobs.iter().map(|job| table.of(job.q)).collect::<Vec<_>>(), (count, width), scale),
         }
     }
 
@@ -187,7 +181,13 @@ impl Mixer for Softmax {
     fn forward(&self, xs: &Tensor, memory: &mut Kv) -> Result<Tensor> {
         let Projections { q, k, v, out } = &self.projections;
         let mixed = slice(xs, |x| {
-            let [q, k, v] = Dense::all([q, k, v], x); // (b t, h w)
+            let [mut q, mut k, v] = Dense::all([q, k, v], x); // (b t, h w)
+            if let Some(relation) = &self.relation {
+                let t = xs.dims()[1];
+                let positions: Vec<usize> = memory.0.iter().flat_map(|keys| keys.len()..keys.len() + t).collect();
+                relation.turn(&mut q, positions.iter().copied());
+                relation.turn(&mut k, positions.iter().copied());
+            }
             out.apply(&self.attention.causal_related([&q, &k, &v], memory, self.relation.as_ref()))
         })?;
         tensor(mixed, xs.shape())
@@ -202,7 +202,12 @@ impl Reader for Softmax {
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
         let Projections { q, k, v, out } = &self.projections;
         let mixed = slice(xs, |x| {
-            let [q, k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
+            let [mut q, mut k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
+            if let Some(relation) = &self.relation {
+                let positions: Vec<usize> = documents.lengths().iter().flat_map(|n| 0..*n).collect();
+                relation.turn(&mut q, positions.iter().copied());
+                relation.turn(&mut k, positions.iter().copied());
+            }
             out.apply(&self.attention.read([&q, &k, &v], documents, self.relation.as_ref()))
         })?;
         tensor(mixed, xs.shape())

@@ -50,7 +50,7 @@ pub(super) const SPEC: Spec = Spec {
         r#"{"name": "transformer_xl", "memory": 9, "clamp": 5, "init_mem": "zeros"}"#,
         r#"{"name": "transformer_xl", "memory": 6, "segment": 10}"#,
         r#"{"name": "transformer_xl", "memory": 40, "segment": 7, "clamp": 12, "init_mem": "zeros"}"#,
-        r#"{"name": "transformer_xl", "memory": 0, "segment": 8, "sum_of_norms": true}"#,
+        r#"{"name": "transformer_xl", "memory": 0, "segment": 9, "sum_of_norms": true}"#,
     ],
 };
 

@@ -176,6 +176,7 @@ fn windows_and_blocks_equal_the_definition_whatever_was_forgotten() {
         check(
             &job,
             &stored,
+            None,
             (heads, width),
             0.3,
             &format!("{heads} x {width}, {t} rows from {first}, {n} keys, {visible:?}, {columns:?}, {precision:?}"),

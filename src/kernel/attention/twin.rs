@@ -27,6 +27,7 @@ impl<'a> Far<'a> {
             super::Visible::All | super::Visible::Band { .. } => i as isize - j as isize,
             super::Visible::Causal { first } => (first + i) as isize - j as isize,
             super::Visible::Segments { first, origin, .. } => (first + i) as isize - j as isize - origin,
+            other => unreachable!("{other:?} is not tested with distances"),
         };
         let at = (self.own as isize - distance).clamp(0, n - 1) as usize * d + if self.heads == 1 { 0 } else { h * width };
         (&self.rows[at..at + width], self.values.map(|v| &v[at..at + width]))
