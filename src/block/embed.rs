@@ -38,6 +38,11 @@ impl Embedding {
         Ok(Self { table: Table::Rows(Arc::new(rows)), scale: 1.0 })
     }
 
+    /// Over rows that were read before, for lookups alone.
+    pub fn of_rows(rows: Rows) -> Self {
+        Self { table: Table::Rows(Arc::new(rows)), scale: 1.0 }
+    }
+
     /// Packs the tensor `name` (V, d) below `w`; `bias` (V) is added where the table serves as output matrix.
     pub fn packed(w: &Weights, name: &str, (v, d): (usize, usize), bias: Option<Vec<f32>>) -> Result<Arc<Packed>> {
         Ok(Arc::new(w.packed(name, &Form::whole((v, d), Layout::OutIn), bias)?))

@@ -1,6 +1,7 @@
 //! The parts that all architectures are made of; one of each.
 
 mod activation;
+mod adaptive;
 mod attention;
 mod cross;
 mod decoder_only;
@@ -20,6 +21,7 @@ mod stack;
 mod stage;
 
 pub use activation::Activation;
+pub use adaptive::{Adaptive, AdaptiveEmbedding, AdaptiveSoftmax, ClusterOrder};
 pub use attention::{Heads, Projections};
 pub use cross::Cross;
 pub use decoder_only::DecoderOnly;

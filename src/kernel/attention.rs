@@ -8,6 +8,9 @@
 //! A row's bits depend on its query and on the keys it sees, not on the rows beside it, on threads, or on how the sequence was cut into calls:
 //! chunks begin at fixed positions, every sum runs in the order of the keys, and a key that a row does not see is left out of its
 //! sums: a chunk of such keys leaves the row as it was, and what they hold, NaN too, does not matter.
+//!
+//! What a score gets for the distance of its key ([`Relative`]) is worked out in the tile, as scores are, from a table with a row a distance: nothing of the size
+//! of rows times keys is ever stored.
 
 use super::keys::{BLOCK, Keys};
 use super::simd::{self, Isa};
@@ -17,11 +20,14 @@ use std::ops::Range;
 mod exponential;
 mod plan;
 mod product;
+mod relative;
 #[cfg(test)]
 mod tests;
 mod tile;
 #[cfg(test)]
 mod twin;
+
+pub use relative::{Distances, Relative};
 
 /// Keys between two looks at the greatest score: their scores for a tile fit the second-level cache, their values the first.
 pub(super) const CHUNK: usize = 4 * BLOCK;
@@ -35,6 +41,17 @@ pub enum Visible {
     Causal {
         /// Position of row 0.
         first: usize,
+    },
+    /// Key j stands at position origin + j, row i at position p = first + i: it sees the positions from ⌊p / segment⌋ · segment − memory to p.
+    Segments {
+        /// Position of row 0.
+        first: usize,
+        /// Position of key 0, which may lie before the text.
+        origin: isize,
+        /// Positions of a segment, one at least.
+        segment: usize,
+        /// Positions seen before the row's segment.
+        memory: usize,
     },
     /// Key j for |i − j| ≤ reach.
     Band {
@@ -77,6 +94,11 @@ impl Visible {
         match self {
             Visible::All => 0..len,
             Visible::Causal { first } => 0..len.min(first + row + 1),
+            Visible::Segments { first, origin, segment, memory } => {
+                let p = first + row;
+                let key = |position: isize| (position - origin).clamp(0, len as isize) as usize;
+                key((p / segment * segment) as isize - memory as isize)..key(p as isize + 1)
+            }
             Visible::Band { reach } => row.saturating_sub(reach)..len.min(row + reach + 1),
             Visible::Window { end, step, keys } => {
                 let end = len.min(end + row * step);
@@ -87,6 +109,21 @@ impl Visible {
                 let (block, at) = ((first + row) / size, (first + row) % size);
                 0..len.min(block * each + if own { (at + each).saturating_sub(size) } else { 0 })
             }
+        }
+    }
+}
+
+impl Visible {
+    /// How far key 0 stands behind row 0.
+    fn apart(self) -> isize {
+        match self {
+            Visible::All | Visible::Band { .. } => 0,
+            Visible::Causal { first } | Visible::Block { first, .. } => -(first as isize),
+            Visible::Segments { first, origin, .. } => origin - first as isize,
+            // the row stands at the end of its window
+            Visible::Window { end, .. } => 1 - end as isize,
+            // keys that stand for several positions have no distance: counted from the first row
+            Visible::Columns { first, .. } => -(first as isize),
         }
     }
 }
@@ -112,23 +149,30 @@ pub struct Job<'a> {
 
 /// out(i) = Σ_j softmax_j(scale · q(i) · k(j)) v(j) for every job and head; (Σ t, heads · width), jobs one after the other.
 pub fn attend(jobs: &[Job], heads: usize, width: usize, scale: f32) -> Vec<f32> {
-    attend_on(simd::isa(), jobs, (heads, width), scale)
+    attend_on(simd::isa(), jobs, &[], (heads, width), scale)
+}
+
+/// The same where scores and values depend on the distance too: job by job what `relative` says.
+pub fn attend_relative(jobs: &[Job], relative: &[Relative], (heads, width): (usize, usize), scale: f32) -> Vec<f32> {
+    assert_eq!(jobs.len(), relative.len());
+    attend_on(simd::isa(), jobs, relative, (heads, width), scale)
 }
 
 /// Multiplications below which threads cost more than they bring.
 const SERIAL: usize = 1 << 13;
 
-/// [`attend`] on a path of this machine.
-fn attend_on(isa: Isa, jobs: &[Job], (heads, width): (usize, usize), scale: f32) -> Vec<f32> {
+/// [`attend`], or [`attend_relative`] where `relative` is not empty, on a path of this machine.
+fn attend_on(isa: Isa, jobs: &[Job], relative: &[Relative], (heads, width): (usize, usize), scale: f32) -> Vec<f32> {
     assert!(isa.available());
     let d = heads * width;
     let mut tiles = Vec::new();
     let (mut first, mut work) = (0, 0);
-    for job in jobs {
-        let t = job.q.len() / d;
+    for (i, job) in jobs.iter().enumerate() {
+        let (t, far) = (job.q.len() / d, relative.get(i));
+        assert!(far.is_none_or(|far| far.q.len() == job.q.len()), "a job's rows");
         // head by head: the next tile finds the keys of the one before in the cache
         for head in 0..heads {
-            tiles.extend((0..t).step_by(tile::ROWS).map(|r| (job, head, r..t.min(r + tile::ROWS), first + r)));
+            tiles.extend((0..t).step_by(tile::ROWS).map(|r| (job, far, head, r..t.min(r + tile::ROWS), first + r)));
         }
         first += t;
         work += t * d * job.spans.iter().map(|s| s.keys.stored()).sum::<usize>();
@@ -136,8 +180,8 @@ fn attend_on(isa: Isa, jobs: &[Job], (heads, width): (usize, usize), scale: f32)
     let mut out = vec![0.0; first * d];
     let target = Shared(out.as_mut_ptr());
     let task = |t: usize| {
-        let (job, head, rows, at) = &tiles[t];
-        let tile = tile::Tile { spans: &job.spans, q: job.q, rows: rows.clone(), head: *head, width, d, scale };
+        let (job, far, head, rows, at) = &tiles[t];
+        let tile = tile::Tile { spans: &job.spans, q: job.q, relative: *far, rows: rows.clone(), head: *head, width, d, scale };
         // SAFETY: the path is available; each task writes the rows of its tile, the columns of its head
         unsafe { tile.run(isa, target.add(at * d + head * width).0) }
     };

@@ -191,6 +191,11 @@ impl Keys {
         }
     }
 
+    /// Gives the room of the values back, for who needs the keys alone.
+    pub(super) fn drop_values(&mut self) {
+        self.heads.iter_mut().for_each(|h| h.v = Vec::new());
+    }
+
     fn put<E: Element>(&mut self, k: &[f32], v: &[f32]) {
         let (width, first, heads) = (self.width, self.stored(), self.heads.len());
         let d = heads * width;

@@ -17,12 +17,14 @@ mod softmax;
 mod sparse;
 mod sparse_fixed;
 mod sparse_strided;
+mod transformer_xl;
 
 pub use favor::Favor;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
-pub use softmax::{Kv, Softmax};
+pub use softmax::{Kv, Relation, Softmax};
+pub use transformer_xl::{Past, Reach, Segment, Start, TransformerXl};
 
 /// The causal side of a variant.
 pub trait Mixer: Send + Sync + 'static {
@@ -231,5 +233,4 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] =
-    &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, sparse_strided::SPEC, sparse_fixed::SPEC];
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, sparse_strided::SPEC, sparse_fixed::SPEC, transformer_xl::SPEC];

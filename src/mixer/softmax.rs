@@ -1,6 +1,7 @@
 //! Softmax attention (Vaswani et al. 2017, <https://arxiv.org/abs/1706.03762>, eq. 1).
 //!
-//! Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V in each of h heads, then the output projection.
+//! Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V in each of h heads, then the output projection. With `relative`, [`Relation`] says what distances
+//! do to it.
 //!
 //! | here | paper |
 //! |---|---|
@@ -13,14 +14,17 @@
 use super::{Documents, Growth, Mixer, Place, Reader, Spec, options};
 use crate::block::{Dense, Heads, Projections};
 use crate::error::Result;
-use crate::kernel::attention::{Job, Span, Visible, attend};
+use crate::kernel::attention::{Job, Span, Visible, attend, attend_relative};
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
 use candle_core::Tensor;
-use serde::Deserialize;
 use serde_json::Value;
+
+mod relation;
+
+pub use relation::Relation;
 
 pub(super) const SPEC: Spec = Spec {
     name: "softmax",
@@ -28,30 +32,36 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Linear,
     causal: true,
     bidirectional: true,
-    mixer: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
-    reader: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
-    tiny: &[r#"{"name": "softmax"}"#],
+    mixer: Some(|entry, place| Ok(Box::new(load(entry, place, true)?))),
+    reader: Some(|entry, place| Ok(Box::new(load(entry, place, false)?))),
+    tiny: &[
+        r#"{"name": "softmax"}"#,
+        r#"{"name": "softmax", "relative": "rotary"}"#,
+        r#"{"name": "softmax", "relative": "rotary", "rotary_style": "interleaved", "rotary_base": 300, "sum_of_norms": true}"#,
+        r#"{"name": "softmax", "relative": "shaw", "max_distance": 6}"#,
+        r#"{"name": "softmax", "relative": "shaw", "max_distance": 1, "sum_of_norms": true}"#,
+        r#"{"name": "softmax", "relative": "music", "max_distance": 12}"#,
+        r#"{"name": "softmax", "relative": "music", "max_distance": 200}"#,
+    ],
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {}
-
-fn load(entry: &Value, place: &Place) -> Result<Softmax> {
-    let Options {} = options(entry)?;
-    Ok(Softmax::new(place.heads, place.projections()?).with_cache(place.w.cache()))
+fn load(entry: &Value, place: &Place, causal: bool) -> Result<Softmax> {
+    let distances = options(entry)?;
+    let softmax = Softmax::new(place.heads, place.projections()?).with_cache(place.w.cache());
+    Ok(Softmax { relation: relation::load(distances, place, causal)?, ..softmax })
 }
 
 /// Full attention, causal or bidirectional.
 pub struct Softmax {
     attention: Attention,
     projections: Projections,
+    relation: Option<Relation>,
 }
 
 impl Softmax {
     /// Of its projections; remembers in f32.
     pub fn new(heads: Heads, projections: Projections) -> Self {
-        Self { attention: Attention { heads, cache: Precision::F32 }, projections }
+        Self { attention: Attention { heads, cache: Precision::F32 }, projections, relation: None }
     }
 
     /// The same, remembering keys and values in `cache`: f32 or bf16. Documents that are read at once are not remembered, and stay in f32.
@@ -80,7 +90,12 @@ impl Attention {
     }
 
     /// Numbers of the rows of a batch, t each: three times (b, t, h w) -> (b, t, h w). The memory has t more afterwards.
-    pub fn causal(&self, [q, k, v]: [&[f32]; 3], memory: &mut Kv) -> Vec<f32> {
+    pub fn causal(&self, qkv: [&[f32]; 3], memory: &mut Kv) -> Vec<f32> {
+        self.causal_related(qkv, memory, None)
+    }
+
+    /// The same where distances add to it.
+    fn causal_related(&self, [q, k, v]: [&[f32]; 3], memory: &mut Kv, relation: Option<&Relation>) -> Vec<f32> {
         let d = self.heads.count * self.heads.width;
         let t = q.len() / d / memory.0.len().max(1);
         for (i, keys) in memory.0.iter_mut().enumerate() {
@@ -91,11 +106,19 @@ impl Attention {
             .zip(&memory.0)
             .map(|(q, keys)| Job { q, spans: vec![Span { keys, visible: Visible::Causal { first: keys.len() - t }, hidden: &[] }] })
             .collect();
-        attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
+        self.attend(&jobs, relation)
+    }
+
+    fn attend(&self, jobs: &[Job], relation: Option<&Relation>) -> Vec<f32> {
+        let Heads { count, width, scale } = self.heads;
+        match relation.and_then(Relation::table) {
+            None => attend(jobs, count, width, scale),
+            Some(table) => attend_relative(jobs, &jobs.iter().map(|job| table.of(job.q)).collect::<Vec<_>>(), (count, width), scale),
+        }
     }
 
     /// Each document by itself: three times (Σ n, h w) -> (Σ n, h w).
-    pub fn read(&self, [q, k, v]: [&[f32]; 3], documents: &Documents) -> Vec<f32> {
+    fn read(&self, [q, k, v]: [&[f32]; 3], documents: &Documents, relation: Option<&Relation>) -> Vec<f32> {
         let d = self.heads.count * self.heads.width;
         let of = |r: std::ops::Range<usize>| {
             let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
@@ -108,13 +131,13 @@ impl Attention {
             .zip(&keys)
             .map(|(r, keys)| Job { q: &q[r.start * d..r.end * d], spans: vec![Span { keys, visible: Visible::All, hidden: &[] }] })
             .collect();
-        attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
+        self.attend(&jobs, relation)
     }
 }
 
 /// Keys and values of all tokens read, one [`Keys`] a row.
 #[derive(Debug, Clone)]
-pub struct Kv(Vec<Keys>);
+pub struct Kv(pub(super) Vec<Keys>);
 
 impl Memory for Kv {
     fn select(&mut self, rows: &[usize]) -> Result<()> {
@@ -148,7 +171,7 @@ impl Mixer for Softmax {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.projections.bytes()
+        self.projections.bytes() + self.relation.as_ref().map_or(0, Relation::bytes)
     }
 
     fn work_bytes(&self, t: usize) -> usize {
@@ -158,8 +181,14 @@ impl Mixer for Softmax {
     fn forward(&self, xs: &Tensor, memory: &mut Kv) -> Result<Tensor> {
         let Projections { q, k, v, out } = &self.projections;
         let mixed = slice(xs, |x| {
-            let [q, k, v] = Dense::all([q, k, v], x); // (b t, h w)
-            out.apply(&self.attention.causal([&q, &k, &v], memory))
+            let [mut q, mut k, v] = Dense::all([q, k, v], x); // (b t, h w)
+            if let Some(relation) = &self.relation {
+                let t = xs.dims()[1];
+                let positions: Vec<usize> = memory.0.iter().flat_map(|keys| keys.len()..keys.len() + t).collect();
+                relation.turn(&mut q, positions.iter().copied());
+                relation.turn(&mut k, positions.iter().copied());
+            }
+            out.apply(&self.attention.causal_related([&q, &k, &v], memory, self.relation.as_ref()))
         })?;
         tensor(mixed, xs.shape())
     }
@@ -173,8 +202,13 @@ impl Reader for Softmax {
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
         let Projections { q, k, v, out } = &self.projections;
         let mixed = slice(xs, |x| {
-            let [q, k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
-            out.apply(&self.attention.read([&q, &k, &v], documents))
+            let [mut q, mut k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
+            if let Some(relation) = &self.relation {
+                let positions: Vec<usize> = documents.lengths().iter().flat_map(|n| 0..*n).collect();
+                relation.turn(&mut q, positions.iter().copied());
+                relation.turn(&mut k, positions.iter().copied());
+            }
+            out.apply(&self.attention.read([&q, &k, &v], documents, self.relation.as_ref()))
         })?;
         tensor(mixed, xs.shape())
     }

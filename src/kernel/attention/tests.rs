@@ -49,21 +49,24 @@ fn bits(x: &[f32]) -> Vec<u32> {
 }
 
 /// One job against the definition, within the bound, and against its plain twin, bit for bit, on all paths; also in groups of six rows.
-fn check(job: &Job, stored: &[twin::Stored], (heads, width): (usize, usize), scale: f32, what: &str) {
-    let want = twin::naive(job, stored, (heads, width), scale);
+fn check(job: &Job, stored: &[twin::Stored], far: Option<twin::Far>, (heads, width): (usize, usize), scale: f32, what: &str) {
+    let want = twin::naive(job, stored, far, (heads, width), scale);
+    let table = far.map(|far| Distances::new((far.heads, width), far.rows, far.values));
+    let relative: Option<Relative> = far.zip(table.as_ref()).map(|(far, table)| Relative { q: far.q, table, own: far.own });
+    let relative = relative.as_slice();
     for (isa, fused) in paths() {
-        let got = attend_on(isa, std::slice::from_ref(job), (heads, width), scale);
+        let got = attend_on(isa, std::slice::from_ref(job), relative, (heads, width), scale);
         assert_eq!(got.len(), want.len());
         for (at, (got, (want, within))) in got.iter().zip(&want).enumerate() {
             assert!((f64::from(*got) - want).abs() <= *within, "{}, {what}, {at}: {got} {want}", isa.name());
         }
-        let plain = twin::plain(job, stored, (heads, width), scale, fused);
+        let plain = twin::plain(job, stored, far, (heads, width, fused), scale);
         assert_eq!(bits(&got), bits(&plain), "{}, {what}", isa.name());
         let (d, mut six) = (heads * width, vec![0.0f32; got.len()]);
         for head in 0..heads {
             for r in (0..job.q.len() / d).step_by(tile::ROWS) {
                 let rows = r..(job.q.len() / d).min(r + tile::ROWS);
-                let tile = tile::Tile { spans: &job.spans, q: job.q, rows, head, width, d, scale };
+                let tile = tile::Tile { spans: &job.spans, q: job.q, relative: relative.first(), rows, head, width, d, scale };
                 // SAFETY: the path is available, `six` has the rows
                 unsafe { tile.run_six(isa, six[r * d + head * width..].as_mut_ptr()) }
             }
@@ -99,7 +102,7 @@ fn equals_the_definition_and_its_plain_twin() {
             if complete(&job, d) {
                 jobs += 1;
                 let what = format!("{heads} x {width}, {t} rows, {n} keys, {visible:?}, {hidden:?}, {precision:?}");
-                check(&job, &stored, (heads, width), [0.3, 4.0][dice.roll(2)], &what);
+                check(&job, &stored, None, (heads, width), [0.3, 4.0][dice.roll(2)], &what);
             }
         }
     }
@@ -173,6 +176,7 @@ fn windows_and_blocks_equal_the_definition_whatever_was_forgotten() {
         check(
             &job,
             &stored,
+            None,
             (heads, width),
             0.3,
             &format!("{heads} x {width}, {t} rows from {first}, {n} keys, {visible:?}, {columns:?}, {precision:?}"),
@@ -215,7 +219,7 @@ fn a_row_is_the_same_bits_in_any_cut_and_company() {
         let all = text(n, (heads, width), precision, 1);
         let q = noise(n * d, 9);
         for (isa, _) in paths() {
-            let run = |jobs: &[Job]| bits(&attend_on(isa, jobs, (heads, width), 0.2));
+            let run = |jobs: &[Job]| bits(&attend_on(isa, jobs, &[], (heads, width), 0.2));
             let whole = run(&[Job { q: &q, spans: causal(&all.keys, 0) }]);
             let mut growing = Keys::new(heads, width, precision);
             for (i, q) in q.chunks_exact(d).enumerate() {
@@ -256,7 +260,7 @@ fn a_nan_reaches_those_who_see_it_and_nobody_else() {
                         let mut keys = Keys::new(heads, width, precision);
                         keys.append(&k, &v);
                         let run = |keys| {
-                            attend_on(isa, &[Job { q: &q, spans: vec![Span { keys, visible, hidden: &hidden }] }], (heads, width), 0.2)
+                            attend_on(isa, &[Job { q: &q, spans: vec![Span { keys, visible, hidden: &hidden }] }], &[], (heads, width), 0.2)
                         };
                         let (got, want) = (run(&keys), run(&clean.keys));
                         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
@@ -284,7 +288,7 @@ fn nothing_is_read_that_no_row_sees() {
     let hidden: Vec<usize> = (0..140).chain(150..160).chain(290..300).collect();
     for (isa, _) in paths() {
         let before: Vec<_> = [Visible::All, Visible::Causal { first: 180 }]
-            .map(|visible| bits(&attend_on(isa, &[Job { q: &q, spans: vec![full.span(visible, &hidden)] }], (heads, width), 0.3)))
+            .map(|visible| bits(&attend_on(isa, &[Job { q: &q, spans: vec![full.span(visible, &hidden)] }], &[], (heads, width), 0.3)))
             .into();
         let (mut k, mut v) = (full.k.clone(), full.v.clone());
         hidden.iter().for_each(|h| {
@@ -295,7 +299,7 @@ fn nothing_is_read_that_no_row_sees() {
         keys.append(&k, &v);
         full.keys = keys;
         for (visible, before) in [Visible::All, Visible::Causal { first: 180 }].into_iter().zip(before) {
-            let after = attend_on(isa, &[Job { q: &q, spans: vec![full.span(visible, &hidden)] }], (heads, width), 0.3);
+            let after = attend_on(isa, &[Job { q: &q, spans: vec![full.span(visible, &hidden)] }], &[], (heads, width), 0.3);
             assert_eq!(bits(&after), before, "{}", isa.name());
         }
         full = text(n, (heads, width), Precision::F32, 1);
@@ -309,7 +313,7 @@ fn extreme_scores_follow_the_definition() {
         let run = |k: &[f32], v: &[f32]| {
             let mut keys = Keys::new(1, 1, Precision::F32);
             keys.append(k, v);
-            attend_on(isa, &[Job { q: &[1.0], spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[] }] }], (1, 1), 1.0)[0]
+            attend_on(isa, &[Job { q: &[1.0], spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[] }] }], &[], (1, 1), 1.0)[0]
         };
         let v = noise(n, 1);
         // one score far above all others, in any chunk: its value
@@ -375,3 +379,66 @@ fn powers_are_exact_to_a_unit_and_a_half() {
 
 /// Scores of one look at the powers.
 const LEN: usize = 96;
+
+/// Tables shorter and longer than the distances that are seen, of one head and of all, with values and without, the query's own row anywhere.
+#[test]
+fn distances_count_as_the_definition_says() {
+    let mut dice = Dice(11);
+    let shapes = [(1, 1), (3, 40), (2, 64), (1, 80), (2, 17)];
+    let mut jobs = 0;
+    for round in 0..120 {
+        let (heads, width) = shapes[round % shapes.len()];
+        let d = heads * width;
+        let n = [1, 31, 33, 128, 129, 300][dice.roll(6)] + dice.roll(3);
+        let t = [1, 2, 4, 7, 50][dice.roll(5)].min(n);
+        let precision = [Precision::F32, Precision::Bf16][round / shapes.len() % 2];
+        let (main, before) = (text(n, (heads, width), precision, 3 * round as u64), text(1 + dice.roll(40), (heads, width), precision, 900));
+        let hidden: Vec<usize> = (0..[0, 0, 3][dice.roll(3)]).map(|_| dice.roll(n)).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        let (of, rows) = ([1, heads][dice.roll(2)], [1, 2, 5, 31, 32, 33, 64, 200, 400][dice.roll(9)]);
+        let (table, values) = (noise(rows * of * width, 77), noise(rows * of * width, 78));
+        let (q, far_q) = (noise(t * d, 5), noise(t * d, 6));
+        let first = dice.roll(n - t + 1);
+        let segments = Visible::Segments { first, origin: 0, segment: [1, 5, 64, usize::MAX][dice.roll(4)], memory: [0, 3, 150][dice.roll(3)] };
+        for visible in [Visible::All, Visible::Causal { first }, segments] {
+            let (mut spans, mut stored) = (vec![main.span(visible, &hidden)], vec![(&main.k[..], &main.v[..])]);
+            if let Visible::Segments { segment, memory, .. } = visible {
+                let origin = -(before.keys.len() as isize);
+                spans.insert(0, before.span(Visible::Segments { first, origin, segment, memory }, &[]));
+                stored.insert(0, (&before.k, &before.v));
+            }
+            let job = Job { q: &q, spans };
+            if complete(&job, d) {
+                jobs += 1;
+                let own = dice.roll(rows);
+                let far = twin::Far { q: &far_q, rows: &table, values: (dice.roll(2) == 0).then_some(&values), heads: of, own };
+                let what = format!("{heads} x {width}, {t} rows, {n} keys, {visible:?}, {hidden:?}, {precision:?}, {rows} distances, own {own}");
+                check(&job, &stored, Some(far), (heads, width), [0.3, 2.0][dice.roll(2)], &what);
+            }
+        }
+    }
+    assert!(jobs > 250, "{jobs}");
+}
+
+#[test]
+fn a_row_with_distances_is_the_same_bits_in_any_cut() {
+    let (heads, width, n) = (2, 24, 290);
+    let d = heads * width;
+    let all = text(n, (heads, width), Precision::F32, 1);
+    let q = noise(n * d, 9);
+    let table = Distances::new((heads, width), &noise(70 * d, 3), Some(&noise(70 * d, 4)));
+    for (isa, _) in paths() {
+        let visible = |first| Visible::Segments { first, origin: 0, segment: 7, memory: 100 };
+        let run = |jobs: &[Job]| {
+            let relative: Vec<Relative> = jobs.iter().map(|job| Relative { q: job.q, table: &table, own: 69 }).collect();
+            bits(&attend_on(isa, jobs, &relative, (heads, width), 0.2))
+        };
+        let spans = |first| vec![all.span(visible(first), &[])];
+        let whole = run(&[Job { q: &q, spans: spans(0) }]);
+        for cut in [1, 3, 4, 13, 128, 200] {
+            let jobs: Vec<Job> = q.chunks(cut * d).enumerate().map(|(i, q)| Job { q, spans: spans(i * cut) }).collect();
+            assert_eq!(run(&jobs), whole, "cut at {cut}");
+        }
+        let threads = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        assert_eq!(threads(3).install(|| run(&[Job { q: &q, spans: spans(0) }])), whole);
+    }
+}

@@ -3,6 +3,7 @@
 use super::exponential::exponentials;
 use super::plan::Plan;
 use super::product::{Load, scores, values};
+use super::relative::{Far, Relative};
 use super::{CHUNK, Span};
 use crate::kernel::keys::{BLOCK, LANES, Line, numbers_mut, padded};
 use crate::kernel::precision::Precision;
@@ -16,6 +17,7 @@ pub(super) const ROWS: usize = 48;
 pub(super) struct Tile<'a> {
     pub spans: &'a [Span<'a>],
     pub q: &'a [f32],
+    pub relative: Option<&'a Relative<'a>>,
     pub rows: Range<usize>,
     pub head: usize,
     pub width: usize,
@@ -53,10 +55,10 @@ impl Tile<'_> {
         }
     }
 
-    /// The rows' queries of this head, (n, width), in units of ln 2 (see [`super::exponential`]).
-    fn queries(&self, q: &mut [f32]) {
+    /// The rows' queries of this head among `all`, (n, width), in units of ln 2 (see [`super::exponential`]).
+    fn queries(&self, all: &[f32], q: &mut [f32]) {
         let scale = (f64::from(self.scale) * std::f64::consts::LOG2_E) as f32;
-        let rows = self.q[self.rows.start * self.d..self.rows.end * self.d].chunks_exact(self.d);
+        let rows = all[self.rows.start * self.d..self.rows.end * self.d].chunks_exact(self.d);
         for (to, from) in q.chunks_exact_mut(self.width).zip(rows) {
             let from = &from[self.head * self.width..(self.head + 1) * self.width];
             to.iter_mut().zip(from).for_each(|(to, x)| *to = x * scale);
@@ -169,15 +171,26 @@ unsafe fn walk<L: Lanes, const P: usize, const H: usize>(tile: &Tile, out: *mut 
     let (n, width, stride) = (tile.rows.len(), tile.width, padded(tile.width));
     // a few rows read bf16 as it is stored; more of them share the numbers as floats
     let floats = if n > 2 * most(P) { CHUNK * (width + stride) } else { 0 };
-    let mut room = vec![Line::ZERO; (n * (CHUNK + stride + width) + floats).div_ceil(LANES)];
+    // queries once more, and a block of products
+    let far = if tile.relative.is_some() { n * width + most(2) * CHUNK } else { 0 };
+    let mut room = vec![Line::ZERO; (n * (CHUNK + stride + width) + floats + far).div_ceil(LANES)];
     let (s, rest) = numbers_mut::<f32>(&mut room).split_at_mut(n * CHUNK);
     let (acc, rest) = rest.split_at_mut(n * stride);
-    let (floats, q) = rest.split_at_mut(floats);
-    tile.queries(q);
+    let (floats, rest) = rest.split_at_mut(floats);
+    let (products, rest) = rest.split_at_mut(if tile.relative.is_some() { most(2) * CHUNK } else { 0 });
+    let (q, q_far) = rest.split_at_mut(n * width);
+    tile.queries(tile.q, q);
+    let mut far = tile.relative.map(|relative| {
+        tile.queries(relative.q, &mut q_far[..n * width]);
+        relative.far(tile.head, q_far, products)
+    });
     let (mut rows, mut plan) = ([FRESH; ROWS], Plan::default());
-    let mut state = Sums { width, stride, q, s, rows: &mut rows[..n], acc };
+    let mut state = Sums { width, stride, q, s, rows: &mut rows[..n], acc, far: far.as_mut() };
     for span in tile.spans {
         for chunk in tile.chunks(span) {
+            if let Some(far) = &mut state.far {
+                far.shift = far.own + span.visible.apart() + (chunk * CHUNK) as isize - tile.rows.start as isize;
+            }
             plan.look(span, chunk, tile.rows.clone(), most(P));
             if plan.groups.is_empty() {
                 continue;
@@ -222,6 +235,8 @@ struct Sums<'a> {
     rows: &'a mut [Row],
     /// (n, stride): weighted sums.
     acc: &'a mut [f32],
+    /// What depends on distances.
+    far: Option<&'a mut Far<'a>>,
 }
 
 impl Sums<'_> {
@@ -231,6 +246,9 @@ impl Sums<'_> {
         // SAFETY: handed on
         unsafe {
             self.scores::<L, E, P>(plan, k);
+            if self.far.is_some() {
+                self.distances::<L, P>(plan);
+            }
             self.powers::<L, H>(plan);
             let mut f = 0;
             while f < self.stride {
@@ -258,6 +276,25 @@ impl Sums<'_> {
                 let s = self.s[g.first * CHUNK..(g.first + g.rows) * CHUNK][columns.start..].as_mut_ptr();
                 // SAFETY: the rows of a group, one block
                 unsafe { by_rows!(g.rows, P, scores::<L, E>(q, width, k, s)) }
+            }
+        }
+    }
+
+    /// Adds to the scores what they get for the distance: a block of the table at a time, from the first to the last that a group needs.
+    #[inline(always)]
+    unsafe fn distances<L: Lanes, const P: usize>(&mut self, plan: &Plan) {
+        let (width, Some(far)) = (self.width, &mut self.far) else { return };
+        for g in &plan.groups {
+            let q = far.q[g.first * width..(g.first + g.rows) * width].as_ptr();
+            for block in far.blocks(g) {
+                let k = far.k[block * BLOCK * width..(block + 1) * BLOCK * width].as_ptr();
+                let products = far.products.as_mut_ptr();
+                // SAFETY: the rows of a group, one block
+                unsafe { by_rows!(g.rows, P, scores::<L, f32>(q, width, k, products)) }
+                for r in (g.first..g.first + g.rows).filter(|r| !plan.seen[*r].is_empty()) {
+                    let products = &far.products[(r - g.first) * CHUNK..][..BLOCK];
+                    far.add(block, products, r, plan.seen[r], &mut self.s[r * CHUNK..(r + 1) * CHUNK]);
+                }
             }
         }
     }
@@ -291,6 +328,16 @@ impl Sums<'_> {
                 let out = part[piece.first - g.first..][..piece.rows].as_mut_ptr().cast::<f32>();
                 // SAFETY: the rows of a piece, keys and features within `v`, `P` registers within a line of `part`
                 unsafe { by_rows!(piece.rows, P, values::<L, E>(p, (v, stride), piece.keys.clone(), out)) }
+            }
+            if let Some((far, v)) = self.far.as_ref().and_then(|far| far.v.map(|v| (far, v))) {
+                for (r, part) in (g.first..g.first + g.rows).zip(&mut part).filter(|(r, _)| !plan.seen[*r].is_empty()) {
+                    let p = self.s[r * CHUNK..(r + 1) * CHUNK].as_ptr();
+                    for (row, apart, keys) in far.runs(r, plan.seen[r]).into_iter().filter(|(.., keys)| !keys.is_empty()) {
+                        let v = v[row * stride + f..].as_ptr();
+                        // SAFETY: a row's powers, rows of the table and features within it, `P` registers within a line of `part`
+                        unsafe { values::<L, f32, 1, P>(p, (v, apart * stride), keys, part.as_mut_ptr()) }
+                    }
+                }
             }
             for (r, part) in (g.first..g.first + g.rows).zip(&part).filter(|(r, _)| !plan.seen[*r].is_empty()) {
                 let acc = &mut self.acc[r * stride + f..][..P * L::N];
