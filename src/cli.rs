@@ -43,7 +43,7 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Score texts: BLEU, ROUGE, chrF, TER, perplexity
     Score(Box<ScoreArgs>),
-    /// Make a checkpoint of trax's files, or one with made-up weights
+    /// Make a checkpoint of trax's or PyTorch's files, or one with made-up weights
     Convert(ConvertArgs),
     /// Show what a checkpoint holds
     Inspect(InspectArgs),
