@@ -116,10 +116,13 @@ impl Tensor {
 
     /// Whether its numbers lie one behind the other.
     fn is_dense(&self) -> bool {
+        if self.numbers() == 0 {
+            return true;
+        }
         let mut wanted = 1;
         for (side, stride) in self.shape.iter().zip(&self.strides).rev().filter(|(side, _)| **side != 1) {
             if *stride != wanted {
-                return self.numbers() == 0;
+                return false;
             }
             wanted *= side;
         }
@@ -200,5 +203,8 @@ mod tests {
         assert_eq!(order(&[2, 2, 2], &[0, 7, 2]), (false, vec![1, 3, 8, 10, 1, 3, 8, 10]));
         assert_eq!(order(&[2, 1, 2], &[2, 99, 1]), (true, vec![1, 2, 3, 4]));
         assert_eq!(order(&[], &[]), (true, vec![1]));
+        // sizes whose product is more than any number, and nothing all the same
+        let big = usize::MAX / 2;
+        assert!(Tensor::new(0, &(0..24), BYTE, 0, vec![0, big, big], vec![big, big, 1]).unwrap().is_dense());
     }
 }
