@@ -6,6 +6,7 @@ use crate::command::convert::ConvertArgs;
 use crate::command::decode::DecodeArgs;
 use crate::command::inspect::CompareArgs;
 use crate::command::score::ScoreArgs;
+use crate::command::tokenizer::TokenizerArgs;
 use crate::kernel::precision::Precision;
 use crate::suite::lists::{self, list};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -43,8 +44,10 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Score texts: BLEU, ROUGE, chrF, TER, perplexity
     Score(Box<ScoreArgs>),
-    /// Make a checkpoint of trax's files, or one with made-up weights
+    /// Make a checkpoint of trax's or PyTorch's files, or one with made-up weights
     Convert(ConvertArgs),
+    /// Make tokenizers
+    Tokenizer(TokenizerArgs),
     /// Show what a checkpoint holds
     Inspect(InspectArgs),
     /// List what this build knows: architectures, attention variants, decode strategies, metrics, suites

@@ -117,7 +117,7 @@ impl Store {
             shards(dir, &index)?
         } else {
             let hint = if dir.join("pytorch_model.bin").exists() {
-                "this directory has only `pytorch_model.bin`: save it again with `safe_serialization=True`"
+                "this directory has only `pytorch_model.bin`: `effattn convert --from pytorch` makes one of it that can be read"
             } else {
                 "a checkpoint has `model.safetensors` or `model.safetensors.index.json` with its shards; `--random-weights` does without"
             };

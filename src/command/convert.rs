@@ -4,7 +4,7 @@ use super::bar::Bar;
 use super::{Exit, interrupt};
 use crate::cli::CommonArgs;
 use crate::convert::numbers::Kind;
-use crate::convert::{self, Done, Watch, made_up};
+use crate::convert::{self, Done, Watch, made_up, torch};
 use crate::error::{Error, Result};
 use crate::output::say;
 use crate::report::{bytes, grouped};
@@ -21,12 +21,13 @@ pub struct ConvertArgs {
     /// What the checkpoint was made by
     #[arg(long, value_name = "SOURCE")]
     pub from: From,
-    /// trax's `model.pkl.gz`, its other files beside it
+    /// trax: `model.pkl.gz`, its other files beside it; pytorch: a .bin, .pt, .pth, .ckpt file, or a directory with one, or with shards
     #[arg(value_name = "CHECKPOINT")]
     pub checkpoint: Option<PathBuf>,
-    /// trax: the gin file, best the `config.gin` beside the checkpoint; random: config.json or its directory
+    /// trax: the gin file, best the `config.gin` beside the checkpoint; random: config.json or its directory; pytorch: config.json, where the one
+    /// beside the checkpoint is missing or not meant
     #[arg(long, value_name = "PATH")]
-    pub config: PathBuf,
+    pub config: Option<PathBuf>,
     /// Directory to make
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
@@ -49,6 +50,8 @@ pub struct ConvertArgs {
 pub enum From {
     /// Google's trax: a pickle and a gin file
     Trax,
+    /// PyTorch: what `torch.save` writes, or safetensors in shards
+    Pytorch,
     /// Nowhere: weights are made up
     Random,
 }
@@ -84,8 +87,12 @@ pub fn run(args: &ConvertArgs, common: &CommonArgs, out: &mut dyn Write) -> Resu
     };
     let told = match (args.from, &args.checkpoint) {
         (From::Trax, Some(checkpoint)) => trax(args, checkpoint, &mut watch)?,
+        (From::Pytorch, Some(checkpoint)) => pytorch(args, checkpoint, &mut watch)?,
         (From::Random, None) => random(args, &mut watch)?,
         (From::Trax, None) => return Err(Error::usage("`--from trax` needs a checkpoint").hint("name trax's `model.pkl.gz`")),
+        (From::Pytorch, None) => {
+            return Err(Error::usage("`--from pytorch` needs a checkpoint").hint("name a file that `torch.save` wrote, or its directory"));
+        }
         (From::Random, Some(_)) => {
             return Err(Error::usage("`--from random` takes no checkpoint").hint("leave it out, `--config` says what to make"));
         }
@@ -104,7 +111,7 @@ fn trax(args: &ConvertArgs, checkpoint: &Path, watch: &mut Watch) -> Result<Opti
     if args.seed.is_some() {
         return Err(Error::usage("`--seed` is for `--from random`").hint("leave it out"));
     }
-    let model = convert::model(&args.config)?;
+    let model = convert::model(config(args, "the gin file, best the `config.gin` beside the checkpoint")?)?;
     let request = convert::Request { checkpoint, target: &args.output, kind: args.dtype.kind(), rows: args.rows, force: args.force };
     let Some(done) = convert::convert(&model, &request, watch)? else { return Ok(None) };
     let mut told = vec![format!("{}: {}", model.function, written(&done))];
@@ -117,10 +124,31 @@ fn trax(args: &ConvertArgs, checkpoint: &Path, watch: &mut Watch) -> Result<Opti
     Ok(Some(told))
 }
 
+/// The same for a checkpoint of PyTorch.
+fn pytorch(args: &ConvertArgs, checkpoint: &Path, watch: &mut Watch) -> Result<Option<Vec<String>>> {
+    if let Some((_, option, whose)) =
+        [(args.seed.is_some(), "seed", "random"), (args.rows, "rows", "trax` and `--from random")].into_iter().find(|o| o.0)
+    {
+        return Err(Error::usage(format!("`--{option}` is for `--from {whose}`")).hint("leave it out"));
+    }
+    let request =
+        torch::Request { checkpoint, config: args.config.as_deref(), target: &args.output, kind: args.dtype.kind(), force: args.force };
+    let done = torch::convert(&request, watch)?;
+    Ok(done.map(|(done, said)| std::iter::once(written(&done)).chain(said).collect()))
+}
+
+/// `--config`, which trax and made-up weights cannot do without.
+fn config<'a>(args: &'a ConvertArgs, what: &str) -> Result<&'a Path> {
+    args.config.as_deref().ok_or_else(|| {
+        let from = if args.from == From::Trax { "trax" } else { "random" };
+        Error::usage(format!("`--from {from}` needs `--config`")).hint(format!("it takes {what}"))
+    })
+}
+
 /// The same for made-up weights.
 fn random(args: &ConvertArgs, watch: &mut Watch) -> Result<Option<Vec<String>>> {
     let request = made_up::Request {
-        config: &args.config,
+        config: config(args, "config.json or its directory")?,
         target: &args.output,
         seed: args.seed.unwrap_or(0),
         kind: args.dtype.kind().unwrap_or(Kind::F32),
@@ -132,6 +160,10 @@ fn random(args: &ConvertArgs, watch: &mut Watch) -> Result<Option<Vec<String>>> 
 }
 
 fn written(done: &Done) -> String {
-    let kinds = done.kinds.iter().map(|k| k.name().to_lowercase()).collect::<Vec<_>>().join(" and ");
+    let kinds: Vec<String> = done.kinds.iter().map(|k| k.to_lowercase()).collect();
+    let kinds = match kinds.as_slice() {
+        [several @ .., last] if several.len() > 1 => format!("{} and {last}", several.join(", ")),
+        few => few.join(" and "),
+    };
     format!("{} parameters in {} tensors, {kinds}, {}", grouped(done.parameters as usize), done.tensors, bytes(done.bytes as usize))
 }

@@ -9,6 +9,7 @@ mod interrupt;
 pub mod list;
 pub mod score;
 mod threads;
+pub mod tokenizer;
 pub mod verify;
 
 use crate::checkpoint::{Checkpoint, InitMem, Options};
@@ -52,6 +53,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Inspect(args) => inspect::run(args, out),
         Command::List(args) => list::run(args, out),
         Command::Score(args) => score::run(args, &cli.common, out),
+        Command::Tokenizer(args) => tokenizer::run(args, &cli.common, out),
         Command::Verify(args) => verify::run(args, out),
     }
 }

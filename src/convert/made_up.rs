@@ -46,7 +46,7 @@ pub fn convert(request: &Request, watch: &mut Watch) -> Result<Option<Done>> {
     let mut writer = Writer::create(&staging.path().join("model.safetensors"), &plan, "pt")?;
     let mut done = 0;
     for (tensor, asked) in plan.iter().zip(&asked) {
-        writer.tensor(&tensor.name, request.kind, &tensor.shape)?;
+        writer.tensor(&tensor.name, request.kind.element(), &tensor.shape)?;
         let drawn = Stream::new(request.seed, &tensor.name, &tensor.shape, asked.inputs);
         if !fill(&mut writer, &drawn, tensor.numbers() as usize, request.kind, &mut |n| watch(done + n, parameters))? {
             return Ok(None);
@@ -58,7 +58,7 @@ pub fn convert(request: &Request, watch: &mut Watch) -> Result<Option<Done>> {
         staging.write(name, contents)?;
     }
     staging.finish()?;
-    Ok(Some(Done { parameters, tensors: plan.len(), bytes, kinds: vec![request.kind] }))
+    Ok(Some(Done { parameters, tensors: plan.len(), bytes, kinds: vec![request.kind.name()] }))
 }
 
 /// The tensors that an architecture asks for.

@@ -1,4 +1,4 @@
-//! Checkpoints from elsewhere: those of trax, and made-up ones.
+//! Checkpoints from elsewhere: those of trax and of PyTorch, and made-up ones.
 //!
 //! | question | module |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | what does a pickle hold, without running it? | [`pickle`] |
 //! | what does a gin file say? | [`gin`] |
 //! | which model is that, and which weight is which? | [`trax`] |
+//! | what is in the files that `torch.save` writes? | [`torch`] |
 //! | how do numbers change kind and order? | [`numbers`] |
 //! | how is model.safetensors written, and when is the directory there? | `write`, `staging` |
 //! | what if there are no weights at all? | [`made_up`] |
@@ -16,6 +17,7 @@ pub mod made_up;
 pub mod numbers;
 pub mod pickle;
 mod staging;
+pub mod torch;
 pub mod trax;
 mod write;
 
@@ -42,8 +44,8 @@ pub struct Done {
     pub tensors: usize,
     /// Bytes of model.safetensors.
     pub bytes: u64,
-    /// Kinds of the numbers, as they first came.
-    pub kinds: Vec<Kind>,
+    /// Kinds of the numbers by their names in the file, as they first came.
+    pub kinds: Vec<&'static str>,
 }
 
 /// A checkpoint of trax to be converted.
@@ -87,13 +89,13 @@ pub fn convert(model: &Model, request: &Request, watch: &mut Watch) -> Result<Op
         check(&name, &found, leaf)?;
         let Some((tensor, axes)) = planned(leaf, request.rows) else { continue };
         let kind = request.kind.unwrap_or(Kind::of(found.array.number));
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
+        if !kinds.contains(&kind.name()) {
+            kinds.push(kind.name());
         }
         let mut array = found.array;
         array.shape = leaf.shape.clone();
         let bytes = numbers::bytes(&array, kind, &axes).map_err(|e| e.at(format!("{name}: leaf `{}`, `{}`", found.path, tensor.name)))?;
-        writer.tensor(&tensor.name, kind, &tensor.shape)?;
+        writer.tensor(&tensor.name, kind.element(), &tensor.shape)?;
         writer.write(&bytes)?;
         written += tensor.numbers();
         if !watch(written, parameters) {

@@ -1,11 +1,11 @@
 //! From the numbers of a file to those of another: kinds, orders of bytes, orders of indices.
 
-use super::pickle::{Array, Number};
+use super::pickle::{Array, Element, Number};
 use crate::error::{Error, Result};
 use half::{bf16, f16};
 use std::borrow::Cow;
 
-/// What model.safetensors can hold here.
+/// What numbers can be made here; model.safetensors may hold others as they came ([`Element`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// IEEE single precision.
@@ -21,6 +21,11 @@ impl Kind {
             Kind::F32 => 4,
             Kind::Bf16 => 2,
         }
+    }
+
+    /// As one of the kinds that a file can hold.
+    pub fn element(self) -> Element {
+        Element { name: self.name(), size: self.size() }
     }
 
     /// Its name in a safetensors file.

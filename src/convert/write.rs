@@ -1,6 +1,6 @@
 //! model.safetensors, written as the numbers come: what its header says is known only at the end, so room is left for it.
 
-use super::numbers::Kind;
+use super::pickle::Element;
 use crate::error::{Error, Result};
 use crate::output::reason;
 use serde_json::{Map, Value, json};
@@ -32,7 +32,7 @@ impl Planned {
 /// A tensor that is written.
 struct Entry {
     name: String,
-    kind: Kind,
+    kind: Element,
     shape: Vec<usize>,
     /// Its bytes, counted from the first tensor's, or from the begin of the file beside.
     range: [u64; 2],
@@ -47,15 +47,16 @@ pub struct Writer {
     room: usize,
     entries: Vec<Entry>,
     at: u64,
-    /// bf16 tensors with an odd number of numbers, which would leave what follows at an odd place: they go to the end.
+    /// Tensors whose bytes are no multiple of 4, which would leave what follows at an odd place: they go to the end.
     odd: Option<(BufWriter<File>, u64)>,
 }
 
 impl Writer {
     /// Begins a file that will have the tensors of `plan`; `format` is its metadata.
     pub fn create(path: &Path, plan: &[Planned], format: &'static str) -> Result<Self> {
-        let most = 4 * plan.iter().map(Planned::numbers).sum::<u64>();
-        let entry = |p: &Planned| (p.name.clone(), described(Kind::Bf16, &p.shape, [most, most]));
+        // the longest name of a kind, and more bytes than any has
+        let (most, longest_kind) = (16 * plan.iter().map(Planned::numbers).sum::<u64>(), Element { name: "F8_E4M3", size: 16 });
+        let entry = |p: &Planned| (p.name.clone(), described(longest_kind, &p.shape, [most, most]));
         let longest = header(format, plan.iter().map(entry)).len();
         let room = (8 + longest).next_multiple_of(ALIGNMENT) - 8;
         let mut file = BufWriter::with_capacity(BUFFER, open(path)?);
@@ -64,8 +65,8 @@ impl Writer {
     }
 
     /// Begins a tensor; its bytes follow by [`Writer::write`].
-    pub fn tensor(&mut self, name: &str, kind: Kind, shape: &[usize]) -> Result<()> {
-        let bytes = kind.size() as u64 * shape.iter().map(|n| *n as u64).product::<u64>();
+    pub fn tensor(&mut self, name: &str, kind: Element, shape: &[usize]) -> Result<()> {
+        let bytes = kind.size as u64 * shape.iter().map(|n| *n as u64).product::<u64>();
         let beside = !bytes.is_multiple_of(4);
         if beside && self.odd.is_none() {
             self.odd = Some((BufWriter::new(open(&self.odd_path())?), 0));
@@ -121,8 +122,8 @@ impl Writer {
     }
 }
 
-fn described(kind: Kind, shape: &[usize], range: [u64; 2]) -> Value {
-    json!({"dtype": kind.name(), "shape": shape, "data_offsets": range})
+fn described(kind: Element, shape: &[usize], range: [u64; 2]) -> Value {
+    json!({"dtype": kind.name, "shape": shape, "data_offsets": range})
 }
 
 fn header(format: &str, entries: impl Iterator<Item = (String, Value)>) -> String {
@@ -142,6 +143,7 @@ fn failed(path: &Path, e: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::numbers::Kind;
     use safetensors::SafeTensors;
 
     #[test]
@@ -157,7 +159,7 @@ mod tests {
         let plan: Vec<Planned> = tensors.iter().map(|t| Planned { name: t.0.into(), shape: t.2.to_vec() }).collect();
         let mut writer = Writer::create(&path, &plan, "pt").unwrap();
         for (name, kind, shape, bytes) in &tensors {
-            writer.tensor(name, *kind, shape).unwrap();
+            writer.tensor(name, kind.element(), shape).unwrap();
             bytes.chunks(3).for_each(|part| writer.write(part).unwrap());
         }
         let size = writer.finish().unwrap();

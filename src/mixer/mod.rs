@@ -233,4 +233,13 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, sparse_strided::SPEC, sparse_fixed::SPEC, transformer_xl::SPEC];
+pub const REGISTRY: &[Spec] = &[
+    softmax::SPEC,
+    longformer::SPEC,
+    mult_conv::SPEC,
+    favor::SPEC,
+    lsh::SPEC,
+    sparse_strided::SPEC,
+    sparse_fixed::SPEC,
+    transformer_xl::SPEC,
+];

@@ -142,7 +142,8 @@ const MOST: usize = 1 << 24;
 impl Reach {
     /// Fails at sizes that make no sense; `names` are the keys of memory and segment.
     pub fn check(&self, (memory, segment): (&str, &str)) -> Result<()> {
-        let wrong = |key: &str, n: usize, least: usize| Err(Error::new(format!("config.json: `{key}` is {n}, not between {least} and {MOST}")));
+        let wrong =
+            |key: &str, n: usize, least: usize| Err(Error::new(format!("config.json: `{key}` is {n}, not between {least} and {MOST}")));
         match self.segment {
             Segment::Sliding if self.memory == 0 => {
                 Err(Error::new(format!("config.json: `{memory}` is 0, so a query would see nothing, not even itself"))

@@ -1,6 +1,6 @@
 //! Perplexity through the command line.
 
-use crate::support::{json, prints, refuses};
+use crate::support::{json, prints, refuses, run_with};
 use serde_json::Value;
 use std::path::Path;
 
@@ -28,6 +28,118 @@ fn texts_for_a_model() {
         &[&gpt2[..], &["a.jsonl", "--ref-column", "body"]].concat(),
         1,
         "error: `a.jsonl:1`: no column `body`\nhint: name the text's column with `--ref-column`; there is `text`\n",
+    );
+}
+
+/// A model without a limit, of bytes, with made-up weights.
+const ENDLESS: &[u8] = br#"{"model_type": "effattn_lm", "vocab_size": 258, "d_model": 24, "n_layers": 2, "n_heads": 3, "d_ff": 40,
+    "mixer": {"name": "softmax"}, "bos_token_id": 256}"#;
+const RANDOM: [&str; 8] = ["-m", "ppl", "--model", ".", "--random-weights", "--seed", "3", "-f"];
+
+/// tokenizer.json by this program's own training.
+fn tokenizer(words: &[&str], text: &[u8]) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("text.txt"), text).expect("written");
+    let words = [&["tokenizer", "train", "-q", "-o", "t.json"], words].concat();
+    let got = std::process::Command::new(env!("CARGO_BIN_EXE_effattn")).args(words).current_dir(dir.path()).output().expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&got.stderr), "");
+    std::fs::read(dir.path().join("t.json")).expect("a tokenizer")
+}
+
+/// Memory is carried by models without a limit and wherever it is asked for; how much is read at once changes nothing, windows do.
+#[test]
+fn memory_is_carried_through_a_document_and_no_further() {
+    let bytes = tokenizer(&["--level", "bytes", "--special", "<bos>,<pad>"], b"");
+    let text: String = (0..300).map(|i| char::from(b'a' + (i * i % 23) as u8)).collect();
+    let files: &[(&str, &[u8])] = &[
+        ("config.json", ENDLESS),
+        ("tokenizer.json", &bytes),
+        ("a.txt", text.as_bytes()),
+        ("ab.txt", &[text.as_bytes(), b"again"].concat()),
+    ];
+    let run = |words: &[&str]| json(files, &[&RANDOM[..], &["json"], words].concat());
+    let carried = run(&["a.txt"]);
+    assert!(carried["signature"].as_str().is_some_and(|s| s.contains("|ctx:carried|segment:512|bos:first|")), "{carried}");
+    assert_eq!(
+        (carried["tokens"].as_f64(), carried["bytes"].as_f64(), carried["unknown_tokens"].as_f64()),
+        (Some(300.0), Some(300.0), Some(0.0))
+    );
+    for words in [
+        &["--segment", "7"][..],
+        &["--carry"],
+        &["--context", "64"],
+        &["--carry", "--segment", "1"],
+        &["--context", "400", "--stride", "400"],
+    ] {
+        assert_eq!(run(&[&["a.txt"], words].concat())["nll"], carried["nll"], "{words:?}");
+    }
+    assert_ne!(run(&["a.txt", "--context", "16", "--stride", "16"])["nll"], carried["nll"]);
+    // one number in two notations, and bits that are the same for a byte and its token
+    let number = |key: &str| carried[key].as_f64().expect("a number");
+    assert!((number("bits_per_token").exp2() / number("token_perplexity") - 1.0).abs() < 1e-12);
+    assert_eq!(carried["bits_per_token"], carried["bits_per_byte"]);
+    // documents are apart: the second begins anew
+    let lines: &[u8] = format!("{text}\n{text}\n").as_bytes().to_vec().leak();
+    let files: &[(&str, &[u8])] = &[("config.json", ENDLESS), ("tokenizer.json", &bytes), ("two.txt", lines)];
+    let apart = prints(files, &[&RANDOM[..], &["jsonl", "two.txt", "--sentence-level"]].concat());
+    let nll: Vec<Value> = apart.lines().map(|l| serde_json::from_str::<Value>(l).expect("JSON")["PPL"]["nll"].clone()).collect();
+    assert_eq!(nll, [carried["nll"].clone(), carried["nll"].clone()]);
+}
+
+#[test]
+fn how_the_model_is_loaded_is_in_the_signature() {
+    let bytes = tokenizer(&["--level", "bytes", "--special", "<bos>,<pad>"], b"");
+    let files: &[(&str, &[u8])] = &[("config.json", ENDLESS), ("tokenizer.json", &bytes), ("a.txt", b"some text")];
+    let signature = |words: &[&str]| {
+        let got = json(files, &[&RANDOM[..], &["json", "a.txt"], words].concat());
+        got["signature"].as_str().expect("text").split_once("|norm:token|").expect("a signature").1.to_owned()
+    };
+    let version = concat!("version:effattn-", env!("CARGO_PKG_VERSION"));
+    assert_eq!(signature(&[]), format!("dtype:f32|{version}"));
+    assert_eq!(signature(&["--dtype", "bf16", "--kv-dtype", "bf16"]), format!("dtype:bf16|kv:bf16|{version}"));
+    // this model type has no quirks
+    assert_eq!(signature(&["--reference-quirks"]), format!("dtype:f32|{version}"));
+    assert_eq!(signature(&["--init-mem", "zeros"]), format!("dtype:f32|init_mem:zeros|{version}"));
+}
+
+#[test]
+fn unknown_words_are_counted_and_warned_of() {
+    let words = tokenizer(&["--level", "word", "--vocab-size", "6", "--special", "<eos>", "text.txt"], b"the tide the gauge the tide");
+    let config = br#"{"model_type": "effattn_lm", "vocab_size": 6, "d_model": 24, "n_layers": 1, "n_heads": 3, "mixer": {"name": "softmax"}, "eos_token_id": 1}"#;
+    let files: &[(&str, &[u8])] =
+        &[("config.json", config), ("tokenizer.json", &words), ("a.txt", b"the harbour tide, the <unk> gauge"), ("b.txt", b"the tide")];
+    let run = |words: &[&str]| {
+        let got = run_with(files, &[&RANDOM[..], &["json"], words].concat(), b"", None).0;
+        let value: Value = serde_json::from_slice(&got.stdout).expect("JSON");
+        (value, String::from_utf8(got.stderr).expect("UTF-8"))
+    };
+    let (got, said) = run(&["a.txt"]);
+    // `harbour`, the comma, and the one that is spelled out
+    assert_eq!((got["unknown_tokens"].as_f64(), got["tokens"].as_f64()), (Some(3.0), Some(7.0)));
+    assert!(got["verbose_score"].as_str().is_some_and(|s| s.ends_with(" unknown = 3)")), "{got}");
+    assert_eq!(
+        said,
+        "warning: 3 of 7 tokens are `<unk>`: text that the tokenizer does not know is predicted for nothing; no perplexity, and no bits per byte, \
+         can be compared with a tokenizer that knows it\n"
+    );
+    assert_eq!(run(&["a.txt", "-q"]).1, "");
+    let (got, said) = run(&["b.txt"]);
+    assert_eq!((got["unknown_tokens"].as_f64(), said.as_str()), (Some(0.0), ""));
+}
+
+#[test]
+fn options_of_perplexity_that_do_not_go_together() {
+    for words in [&["--carry", "--stride", "4"][..], &["--segment", "4", "--context", "8"], &["--carry", "--rolling"], &["--segment", "0"]]
+    {
+        let (got, _) = run_with(&[], &[&["-m", "ppl", "a.txt"], words].concat(), b"", None);
+        assert_eq!((got.status.code(), got.stdout.len()), (Some(2), 0), "{words:?}");
+    }
+    refuses(
+        &[("a.txt", b"a")],
+        &["a.txt", "-i", "a.txt", "--carry"],
+        2,
+        "error: `--carry` belongs to ppl, which nobody asked for\n\
+         hint: leave it out, or name the metric with `-m`; asked for: bleu,rouge1,rouge2,rougeL,rougeLsum\n",
     );
 }
 

@@ -122,7 +122,7 @@ pub struct PerplexityArgs {
     /// Column or key of the source [default: the first of document, article, text, input]
     #[arg(long, value_name = "NAME")]
     pub source_column: Option<String>,
-    /// Tokens of a window [default: what the model holds]
+    /// Tokens of a window [default: what the model holds]; of a segment where memory is carried
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub context: Option<usize>,
     /// Tokens that a window is ahead of the one before [default: half the context]
@@ -131,6 +131,13 @@ pub struct PerplexityArgs {
     /// Windows of the lm-evaluation-harness: side by side, the last one with a full context
     #[arg(long, conflicts_with = "stride")]
     pub rolling: bool,
+    /// Carry the model's memory through each document, so that every token is read once and predicted from all before it: what models without
+    /// a limit of positions do unless windows are asked for
+    #[arg(long, conflicts_with_all = ["stride", "rolling", "context", "hf_weighting"])]
+    pub carry: bool,
+    /// Tokens read at a time while memory is carried; the score is the same for any N [default: 512, or the model's limit]
+    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with_all = ["stride", "rolling", "context", "hf_weighting"])]
+    pub segment: Option<usize>,
     /// What stands before the first token: a begin (or end) of text token, so that every token is predicted; or nothing
     #[arg(long, value_name = "WHAT", default_value = "first")]
     pub bos: Bos,

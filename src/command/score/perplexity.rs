@@ -2,23 +2,29 @@
 
 use super::args::ScoreArgs;
 use super::options::Bos;
+use crate::arch;
 use crate::checkpoint::Checkpoint;
+use crate::cli::{InitMemory, WeightArgs};
 use crate::command::open;
 use crate::document::Format;
 use crate::error::{Error, Result};
+use crate::kernel::precision::Precision;
 use crate::metric::Metric;
 use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, Unit, score_pair, score_text};
 use crate::model::Source;
+use crate::output::say;
 use crate::segments::{Corpus, Texts};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 use std::io::IsTerminal;
-use tokenizers::Tokenizer;
+use tokenizers::{ModelWrapper, Tokenizer};
 
 /// A model that is asked how well it expects texts.
 pub struct Scorer {
     checkpoint: Checkpoint,
     tokenizer: Tokenizer,
+    /// The token of what the tokenizer does not know, and its id.
+    unknown: Option<(String, u32)>,
     options: Options,
     metric: Ppl,
 }
@@ -36,10 +42,16 @@ impl Scorer {
             return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: it expects a text only given a source"))
                 .hint("name the documents with `--source FILE` or `--source-column NAME`, or a decoder-only model with `--model DIR`"));
         }
-        let window = own.context.is_some() || own.stride.is_some() || own.rolling || own.hf_weighting || own.bos == Bos::None;
+        let window = own.context.is_some()
+            || own.stride.is_some()
+            || own.rolling
+            || own.carry
+            || own.segment.is_some()
+            || own.hf_weighting
+            || own.bos == Bos::None;
         if wants_source && window {
             return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: a text is scored whole, there are no windows"))
-                .hint("leave out `--context`, `--stride`, `--rolling`, `--hf-weighting` and `--bos`"));
+                .hint("leave out `--context`, `--stride`, `--rolling`, `--carry`, `--segment`, `--hf-weighting` and `--bos`"));
         }
         if !wants_source && sourced {
             return Err(Error::usage(format!("`{model_type}` is decoder-only: it reads no source apart from the text"))
@@ -48,20 +60,22 @@ impl Scorer {
         let policy = match (own.rolling, own.stride) {
             (true, _) => Some(Policy::Rolling),
             (false, Some(stride)) => Some(Policy::Sliding { stride: Some(stride) }),
+            (false, None) if own.carry || own.segment.is_some() => Some(Policy::Carried),
             (false, None) => None,
         };
         let begin = match own.bos {
             Bos::First if !wants_source => Begin::First(first_token(&checkpoint)?),
             _ => Begin::None,
         };
-        let options = Options { policy, context: own.context, begin };
+        let options = Options { policy, context: own.segment.or(own.context), begin };
         let condition = if wants_source { Condition::Source } else { Condition::Before(options.plan(info)?, begin) };
         let name = if own.weights.random_weights { format!("{}[random {seed}]", checkpoint.name) } else { checkpoint.name.clone() };
         let texts = args.systems().iter().all(|name| args.columns.input_format.of(name) == Format::Text);
         let unit = if texts && !wants_source && args.whole_files() { Unit::File } else { Unit::Segment };
-        let metric = Ppl::new(name, condition, unit, own.hf_weighting)?;
+        let metric = Ppl::new(name, condition, unit, own.hf_weighting)?.loaded(loaded(&checkpoint, &own.weights)?);
         let tokenizer = whole(checkpoint.tokenizer.take(), &checkpoint.name)?;
-        Ok(Self { checkpoint, tokenizer, options, metric })
+        let unknown = unknown(&tokenizer);
+        Ok(Self { checkpoint, tokenizer, unknown, options, metric })
     }
 
     /// The metric whose statistics [`Scorer::rows`] gives.
@@ -77,10 +91,19 @@ impl Scorer {
     /// The statistics of all texts. Fails where a text cannot be scored, and if there is no token in any.
     pub fn rows(&self, texts: &Texts, corpus: &Corpus, quiet: bool) -> Result<Vec<f64>> {
         let mut rows = Vec::new();
+        let (mut tokens, mut strange) = (0, 0);
         for segment in bar(texts.len(), quiet).wrap_iter(0..texts.len()) {
             let text = texts.get(segment);
             let losses = self.losses(text, corpus, segment).map_err(|e| e.at(place(corpus, segment)))?;
+            tokens += losses.nll.len() + losses.unscored;
+            strange += losses.unknown;
             rows.extend(self.metric.row(&losses, text));
+        }
+        if let Some((token, _)) = self.unknown.as_ref().filter(|_| strange > 0 && !quiet) {
+            say(format_args!(
+                "warning: {strange} of {tokens} tokens are `{token}`: text that the tokenizer does not know is predicted for nothing; no perplexity, and no \
+                 bits per byte, can be compared with a tokenizer that knows it"
+            ));
         }
         self.metric.check(&rows)?;
         Ok(rows)
@@ -89,13 +112,19 @@ impl Scorer {
     fn losses(&self, text: &str, corpus: &Corpus, segment: usize) -> Result<Losses> {
         let model = self.checkpoint.model.as_ref();
         let Some(sources) = &corpus.sources else {
-            return score_text(model, &self.tokens(text, false)?, &self.options);
+            let tokens = self.tokens(text, false)?;
+            return Ok(Losses { unknown: self.unknown_in(&tokens), ..score_text(model, &tokens, &self.options)? });
         };
         let source = self.tokens(sources.get(segment), true)?;
         if source.is_empty() {
             return Err(Error::new("the source is empty").hint("give a document with at least one word"));
         }
-        score_pair(model, &Source::new(vec![source]), &self.tokens(text, true)?)
+        let tokens = self.tokens(text, true)?;
+        Ok(Losses { unknown: self.unknown_in(&tokens), ..score_pair(model, &Source::new(vec![source]), &tokens)? })
+    }
+
+    fn unknown_in(&self, tokens: &[u32]) -> usize {
+        self.unknown.as_ref().map_or(0, |(_, id)| tokens.iter().filter(|token| *token == id).count())
     }
 
     /// Token ids, with the special tokens of the tokenizer or without.
@@ -103,6 +132,38 @@ impl Scorer {
         let encoding = self.tokenizer.encode(text, special).map_err(|e| Error::new(format!("cannot tokenise the text: {e}")))?;
         Ok(encoding.get_ids().to_vec())
     }
+}
+
+/// What the signature says of how the model was loaded: the precision of its weights, and whatever changes its numbers besides.
+fn loaded(checkpoint: &Checkpoint, weights: &WeightArgs) -> Result<Vec<(&'static str, String)>> {
+    let mut how = vec![("dtype", checkpoint.held.weights.name().to_owned())];
+    if checkpoint.held.cache != Precision::F32 {
+        how.push(("kv", checkpoint.held.cache.name().to_owned()));
+    }
+    // what the checkpoint itself says is the model's own
+    if let Some(init) = weights.init_mem {
+        how.push(("init_mem", if init == InitMemory::Zeros { "zeros" } else { "empty" }.to_owned()));
+    }
+    if weights.reference_quirks && !arch::find(&checkpoint.config)?.quirks.is_empty() {
+        how.push(("quirks", "reference".to_owned()));
+    }
+    Ok(how)
+}
+
+/// The token of what a tokenizer does not know, if it has one, and its id.
+fn unknown(tokenizer: &Tokenizer) -> Option<(String, u32)> {
+    let token = match tokenizer.get_model() {
+        ModelWrapper::WordLevel(model) => model.unk_token.clone(),
+        ModelWrapper::WordPiece(model) => model.unk_token.clone(),
+        ModelWrapper::BPE(model) => model.unk_token.clone()?,
+        // the crate keeps its number to itself, and writes it with everything else
+        ModelWrapper::Unigram(model) => {
+            let id = serde_json::to_value(model).ok()?.get("unk_id")?.as_u64().and_then(|id| u32::try_from(id).ok())?;
+            return Some((tokenizer.id_to_token(id)?, id));
+        }
+    };
+    let id = tokenizer.token_to_id(&token)?;
+    Some((token, id))
 }
 
 /// Progress through the texts, on a terminal.

@@ -84,6 +84,8 @@ fn perplexity(args: &ScoreArgs) -> Given {
         (own.context.is_some(), "context"),
         (own.stride.is_some(), "stride"),
         (own.rolling, "rolling"),
+        (own.carry, "carry"),
+        (own.segment.is_some(), "segment"),
         (own.bos != Bos::First, "bos"),
         (own.hf_weighting, "hf-weighting"),
     ]

@@ -1,5 +1,6 @@
 //! What stands for a call: arrays and kinds of numbers from the arguments that numpy and jax write.
 
+use super::Dialect;
 use super::machine::Machine;
 use super::value::{Array, Global, Id, Item, Number};
 use crate::error::Result;
@@ -64,9 +65,22 @@ impl Machine<'_, '_> {
             },
             // items of a dictionary come afterwards
             Global::Mapping if !arguments.iter().any(|id| matches!(self.values.get(*id), Item::List(_))) => Item::Dict(Vec::new()),
+            // Python 2 hands them over as a list
+            Global::Mapping if self.dialect == Dialect::Torch && arguments.len() == 1 => self.listed(get(0)?)?,
             Global::Mapping => return Err(wrong()),
+            Global::RebuildTensor => self.view(arguments, None)?,
+            Global::RebuildTensorAs => self.view(arguments, Some(get(6)?))?,
+            Global::RebuildParameter => self.same_view(get(0)?)?,
+            Global::RebuildFromType => match self.values.get(get(0)?) {
+                // what a tensor of a class of its own, or with attributes, is made of
+                Item::Global(tag @ (Global::RebuildTensor | Global::RebuildTensorAs | Global::RebuildParameter)) => {
+                    let (tag, inner) = (*tag, self.tuple(get(2)?)?.to_vec());
+                    self.made(tag, &inner)?
+                }
+                _ => return Err(wrong()),
+            },
             Global::Scalar | Global::Inert => Item::Inert,
-            Global::NdArray | Global::Bfloat16 => return Err(wrong()),
+            Global::NdArray | Global::Bfloat16 | Global::Class | Global::Storage(_) | Global::Numbers(_) => return Err(wrong()),
         })
     }
 
@@ -79,7 +93,8 @@ impl Machine<'_, '_> {
                 let order = *self.tuple(state)?.get(1).ok_or_else(|| self.bad("a kind of numbers without its order of bytes"))?;
                 Item::Dtype(*number, self.text(order)? == ">")
             }
-            Item::Inert | Item::Dict(_) => return Ok(()),
+            // attributes of dictionaries and parameters are no weights
+            Item::Inert | Item::Dict(_) | Item::View(_) => return Ok(()),
             other => return Err(self.bad(format!("{} is given a state", other.kind()))),
         };
         *self.values.get_mut(target) = filled;

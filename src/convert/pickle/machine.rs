@@ -1,5 +1,6 @@
 //! The stack machine: opcodes of protocols 0 to 5 as far as plain values and arrays need them.
 
+use super::Dialect;
 use super::value::{Global, Id, Item, Values};
 use crate::convert::bytes::Bytes;
 use crate::error::{Error, Result};
@@ -18,12 +19,13 @@ pub struct Machine<'b, 'a> {
     memo: FxHashMap<u32, Id>,
     /// Bytes that were made of text.
     encoded: u64,
+    pub(super) dialect: Dialect,
 }
 
 impl<'b, 'a> Machine<'b, 'a> {
     /// A machine before its first opcode.
-    pub fn new(bytes: &'b mut Bytes<'a>) -> Self {
-        Self { bytes, values: Values::default(), stack: Vec::new(), marks: Vec::new(), memo: FxHashMap::default(), encoded: 0 }
+    pub fn new(bytes: &'b mut Bytes<'a>, dialect: Dialect) -> Self {
+        Self { bytes, dialect, values: Values::default(), stack: Vec::new(), marks: Vec::new(), memo: FxHashMap::default(), encoded: 0 }
     }
 
     /// Runs to the end.
@@ -41,9 +43,10 @@ impl<'b, 'a> Machine<'b, 'a> {
 
     /// An error at this place.
     pub(super) fn bad(&self, what: impl std::fmt::Display) -> Error {
-        self.bytes
-            .error(format!("not a readable pickle: {what}"))
-            .hint("a checkpoint of trax is `model.pkl.gz`, or its own copy without gzip")
+        self.bytes.error(format!("not a readable pickle: {what}")).hint(match self.dialect {
+            Dialect::Trax => "a checkpoint of trax is `model.pkl.gz`, or its own copy without gzip",
+            Dialect::Torch => "the file is damaged, or `torch.save` did not write it",
+        })
     }
 
     /// Puts a new value on the stack.
@@ -129,11 +132,17 @@ impl<'b, 'a> Machine<'b, 'a> {
     /// Puts a name on the stack, if it is one of those a checkpoint has reason to use.
     pub(super) fn global(&mut self, module: &[u8], name: &[u8]) -> Result<()> {
         let (module, name) = (String::from_utf8_lossy(module), String::from_utf8_lossy(name));
-        let tag = Global::of(&module, &name).ok_or_else(|| {
+        let (known, remedy) = match self.dialect {
+            Dialect::Trax => (Global::of(&module, &name), "save its weights with trax's `save_checkpoint` and convert that"),
+            Dialect::Torch => {
+                (Global::of_torch(&module, &name), "load it with PyTorch and save nothing but `model.state_dict()`, and convert that")
+            }
+        };
+        let tag = known.ok_or_else(|| {
             let shown: String = format!("{module}.{name}").chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect();
             self.bytes
                 .error(format!("the pickle asks for `{shown}`, which is not among the names that a checkpoint may use"))
-                .hint("nothing of it was run; if you trust the file, save its weights with trax's `save_checkpoint` and convert that")
+                .hint(format!("nothing of it was run; if you trust the file, {remedy}"))
         })?;
         self.push(Item::Global(tag))
     }

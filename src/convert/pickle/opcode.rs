@@ -1,5 +1,6 @@
 //! What each opcode does.
 
+use super::Dialect;
 use super::machine::Machine;
 use super::value::{Id, Item};
 use crate::error::Result;
@@ -36,6 +37,7 @@ impl Machine<'_, '_> {
             b'q' | b'r' | b'p' | 0x94 | b'h' | b'j' | b'g' => self.memory(opcode),
             b'c' | 0x93 => self.named(opcode),
             b'R' | 0x81 | 0x92 | b'b' => self.construct(opcode),
+            b'Q' if self.dialect == Dialect::Torch => self.outside(),
             b'P' | b'Q' => Err(self.bad("it refers to something outside of it")),
             0x82..=0x84 => Err(self.bad("it uses a registry of extensions")),
             0x97 | 0x98 => Err(self.bad("its arrays lie outside of it")),

@@ -1,5 +1,6 @@
 //! What a pickle can hold here.
 
+use super::element::Element;
 use crate::error::{Error, Result};
 
 /// Values at most in one pickle; a checkpoint of a thousand layers with a long history has a fifth of it.
@@ -89,6 +90,34 @@ impl<B> Array<B> {
     }
 }
 
+/// Numbers beside a pickle of PyTorch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storage {
+    /// Kind of its numbers; bytes where the tensors have to say what they are.
+    pub element: Element,
+    /// Its name, a text.
+    pub key: Id,
+    /// Where it begins in the storage of that name, in numbers.
+    pub first: u64,
+    /// Its numbers.
+    pub numbers: u64,
+}
+
+/// A tensor: what it shows of a storage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The storage.
+    pub storage: Id,
+    /// Kind of its numbers.
+    pub element: Element,
+    /// Its first number in the storage.
+    pub offset: u64,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+    /// Numbers from an index to the next, of each side.
+    pub strides: Vec<usize>,
+}
+
 /// The names a pickle may use. Each is a tag; nothing is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Global {
@@ -112,6 +141,20 @@ pub enum Global {
     ByteString,
     /// Dictionaries with manners.
     Mapping,
+    /// PyTorch's tensor over a storage of its kind of numbers,
+    RebuildTensor,
+    /// and over mere bytes.
+    RebuildTensorAs,
+    /// A tensor that is trained.
+    RebuildParameter,
+    /// A tensor with a class or attributes of its own.
+    RebuildFromType,
+    /// A class of tensors.
+    Class,
+    /// A class of storages.
+    Storage(Element),
+    /// A kind of numbers of PyTorch's.
+    Numbers(Element),
     /// Nothing that a weight depends on.
     Inert,
 }
@@ -164,6 +207,10 @@ pub enum Item {
     Empty,
     /// An array; `data` is the number of its bytes.
     Array(Array<Id>),
+    /// Numbers that lie beside the pickle.
+    Storage(Storage),
+    /// A tensor.
+    View(View),
     /// Something that no weight depends on: numbers with a point, long integers, objects.
     Inert,
 }
@@ -203,6 +250,11 @@ impl Values {
     /// The pickle's value.
     pub fn root(&self) -> Option<Id> {
         self.root
+    }
+
+    /// All values in the order in which they were made.
+    pub fn all(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter()
     }
 
     /// The value of a text key in a dictionary.
@@ -262,6 +314,8 @@ impl Item {
             Item::Dtype(..) => "a kind of numbers",
             Item::Empty => "an array that was never filled",
             Item::Array(_) => "an array",
+            Item::Storage(_) => "a storage",
+            Item::View(_) => "a tensor",
             Item::Inert => "some object",
         }
     }

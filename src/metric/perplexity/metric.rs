@@ -9,8 +9,8 @@ use serde_json::json;
 use std::f64::consts::LN_2;
 
 /// Numbers of a document: Σ −ln p in nats, predicted tokens, words, bytes, Σ (ln p)², the two sums of transformers' loop, tokens that
-/// no window predicts.
-pub const WIDTH: usize = 8;
+/// no window predicts, unknown tokens.
+pub const WIDTH: usize = 9;
 
 /// Whose numbers these are, for the list of metrics.
 pub const EQUALS: &str = "transformers, lm-evaluation-harness";
@@ -31,6 +31,7 @@ pub struct Ppl {
     condition: Condition,
     unit: Unit,
     hf_weighting: bool,
+    loaded: Vec<(&'static str, String)>,
 }
 
 /// What a document is.
@@ -49,14 +50,29 @@ impl Ppl {
             return Err(Error::usage("the weights of transformers' loop belong to sliding windows with nothing before the text")
                 .hint("leave out `--hf-weighting`, or add `--bos none` and leave out `--rolling`"));
         }
-        Ok(Self { model, condition, unit, hf_weighting })
+        Ok(Self { model, condition, unit, hf_weighting, loaded: vec![("dtype", "f32".to_owned())] })
+    }
+
+    /// With what the signature says of how the model was loaded, the precision of its weights first.
+    pub fn loaded(self, how: Vec<(&'static str, String)>) -> Self {
+        Self { loaded: how, ..self }
     }
 
     /// The statistics of a document.
     pub fn row(&self, losses: &Losses, text: &str) -> [f64; WIDTH] {
         let (sum, squares) = losses.nll.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
         let hf = losses.hf.unwrap_or_default();
-        [sum, losses.nll.len() as f64, words(text) as f64, text.len() as f64, squares, hf.nll, hf.tokens, losses.unscored as f64]
+        [
+            sum,
+            losses.nll.len() as f64,
+            words(text) as f64,
+            text.len() as f64,
+            squares,
+            hf.nll,
+            hf.tokens,
+            losses.unscored as f64,
+            losses.unknown as f64,
+        ]
     }
 
     /// Fails if no token was predicted in any document.
@@ -113,7 +129,7 @@ impl Metric for Ppl {
         }
         put("unit", if self.unit == Unit::File { "file" } else { "segment" }.into());
         put("norm", if self.hf_weighting { "hf-windows" } else { "token" }.into());
-        put("dtype", "f32".into());
+        pairs.extend(self.loaded.iter().cloned());
         pairs
     }
 
@@ -150,16 +166,20 @@ impl Metric for Ppl {
         // of the mean of tokens, which the other weights do not give
         let error = standard_error(sums).filter(|_| !self.hf_weighting);
         let spread = error.map_or(String::new(), |e| format!("+/- {e:.5} "));
-        let unscored = if sums[7] > 0.0 { format!(" unpredicted = {}", sums[7]) } else { String::new() };
+        // eq. 4 with the logarithm to base 2, as a mean
+        let entropy = nll / tokens / LN_2;
+        let some = |what: &str, n: f64| if n > 0.0 { format!(" {what} = {n}") } else { String::new() };
+        let (unscored, unknown) = (some("unpredicted", sums[7]), some("unknown", sums[8]));
         Score {
             value: self.value(sums),
             verbose: format!(
-                "{spread}(word = {word:.4} byte = {byte:.4} bits/byte = {bits:.4} tokens = {tokens} words = {words} bytes = {bytes}{unscored})"
+                "{spread}(word = {word:.4} byte = {byte:.4} bits/token = {entropy:.4} bits/byte = {bits:.4} tokens = {tokens} words = {words} bytes = {bytes}{unscored}{unknown})"
             ),
             fields: vec![
                 ("token_perplexity", json!((nll / tokens).exp())),
                 ("word_perplexity", json!(word)),
                 ("byte_perplexity", json!(byte)),
+                ("bits_per_token", json!(entropy)),
                 ("bits_per_byte", json!(bits)),
                 ("standard_error", json!(error)),
                 ("nll", json!(nll)),
@@ -167,12 +187,14 @@ impl Metric for Ppl {
                 ("words", json!(words)),
                 ("bytes", json!(bytes)),
                 ("unpredicted_tokens", json!(sums[7])),
+                ("unknown_tokens", json!(sums[8])),
             ],
         }
     }
 
     fn explain(&self, _: usize) -> String {
-        let common = "word and byte perplexity and bits per byte are lm-evaluation-harness's formulas on the text as given (its wikitext \
+        let common = "documents are scored apart, each from the beginning of a text; 2 to the power of bits/token, the cross-entropy, is \
+                      the same number as e to the power of the mean loss in nats, the perplexity of tokens; word and byte perplexity and bits per byte are lm-evaluation-harness's formulas on the text as given (its wikitext \
                       task counts the words of the page before detokenising it); `+/-` is llama.cpp's standard error";
         let own = match (self.condition, self.hf_weighting) {
             (Condition::Source, _) => "exp of transformers' `loss` with `labels`, weighted by tokens over all segments",

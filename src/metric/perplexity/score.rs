@@ -21,6 +21,8 @@ pub struct Losses {
     pub unscored: usize,
     /// The sums of transformers' documentation, for sliding windows.
     pub hf: Option<HfWeighted>,
+    /// Tokens of the text that stand for whatever the tokenizer does not know; whoever tokenised it counts them.
+    pub unknown: usize,
 }
 
 /// The two sums of the loop in transformers:docs/source/en/perplexity.md; the perplexity is exp(`nll` / `tokens`).

@@ -206,9 +206,9 @@ fn sliding_ppl(hf_weighting: bool) -> Ppl {
 #[test]
 fn sums_of_documents_not_means_of_means() {
     let metric = sliding_ppl(false);
-    let nll = |nll: &[f64]| Losses { nll: nll.to_vec(), unscored: 1, hf: None };
+    let nll = |nll: &[f64]| Losses { nll: nll.to_vec(), unscored: 1, unknown: 2, hf: None };
     let empty = metric.row(&Losses::default(), "");
-    assert_eq!((empty, empty[0].is_sign_positive()), ([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], true));
+    assert_eq!((empty, empty[0].is_sign_positive()), ([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], true));
     assert!(metric.check(&empty).unwrap_err().message().starts_with("no token was predicted"));
     let one = metric.row(&nll(&[3.0]), "été");
     assert_eq!(one[..4], [3.0, 1.0, 1.0, 5.0]);
@@ -227,6 +227,10 @@ fn sums_of_documents_not_means_of_means() {
     assert_eq!(field(&rows, "word_perplexity"), Some((6.5f64 / 5.0).exp()));
     assert_eq!(field(&rows, "bits_per_byte"), Some(6.5 / 9.0 / 2f64.ln()));
     assert_eq!(field(&rows, "unpredicted_tokens"), Some(2.0));
+    assert_eq!(field(&rows, "unknown_tokens"), Some(4.0));
+    // eq. 5: 2 to the power of the cross-entropy in bits is the perplexity
+    let bits = field(&rows, "bits_per_token").expect("three tokens");
+    assert!((bits.exp2() / mean.exp() - 1.0).abs() < 1e-14 && (bits * 2f64.ln() - mean).abs() < 1e-14);
 }
 
 #[test]

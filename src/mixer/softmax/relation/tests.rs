@@ -1,8 +1,8 @@
 use super::*;
 use crate::block::{Dense, Linear, Projections};
 use crate::kernel::linear::{Layout, Packed};
-use crate::kernel::testing::noise;
 use crate::kernel::tensor;
+use crate::kernel::testing::noise;
 use crate::mixer::{Documents, Mixer, Reader, Softmax};
 
 const D: usize = 12;
