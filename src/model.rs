@@ -159,4 +159,11 @@ pub trait Model: Send + Sync {
     fn fill(&self, _source: &Source) -> Result<Vec<Tensor>> {
         Err(Error::usage(format!("`{}` is causal: it does not fill in tokens from both sides", self.info().model_type)))
     }
+
+    /// [`Model::fill`] at one position of each document, (b, v).
+    fn fill_at(&self, source: &Source, at: &[usize]) -> Result<Tensor> {
+        let rows: Vec<Tensor> =
+            self.fill(source)?.iter().zip(at).map(|(row, at)| row.narrow(0, *at, 1)).collect::<candle_core::Result<_>>()?;
+        Ok(Tensor::cat(&rows, 0)?)
+    }
 }

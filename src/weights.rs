@@ -5,12 +5,13 @@ use crate::kernel::precision::Precision;
 use crate::kernel::simd::{Isa, isa};
 use crate::nearest::distance;
 use memmap2::Mmap;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 mod header;
 mod matrix;
@@ -104,6 +105,8 @@ pub struct Store {
     taken: AtomicUsize,
     /// Bytes of what it left in the files.
     mapped: AtomicUsize,
+    /// What layers share, for as long as one of them has it.
+    shared: Mutex<BTreeMap<String, Weak<dyn Any + Send + Sync>>>,
 }
 
 impl Store {
@@ -162,6 +165,7 @@ impl Store {
             made: Mutex::default(),
             taken: AtomicUsize::default(),
             mapped: AtomicUsize::default(),
+            shared: Mutex::default(),
         }
     }
 
@@ -324,9 +328,28 @@ impl Weights {
         of(a).is_some() && of(a) == of(b)
     }
 
+    /// Whether the tensor `name` holds the same bytes as another below other weights.
+    pub fn holds_same(&self, name: &str, (of, other): (&Weights, &str)) -> bool {
+        self.store.root().same(&self.name(name), &of.name(other))
+    }
+
     /// Marks a tensor as read without reading it: a tied copy.
     pub fn skip(&self, name: &str) {
         self.store.mark(&self.name(name));
+    }
+
+    /// What `load` makes of the tensors at `name`, made once for all layers that ask for it while one of them holds it.
+    pub fn shared<T: Send + Sync + 'static>(&self, name: &str, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let failed = |_| Error::new("a thread failed while loading");
+        let full = self.name(name);
+        let held = self.store.shared.lock().map_err(failed)?.get(&full).and_then(Weak::upgrade);
+        if let Some(Ok(held)) = held.map(Arc::downcast) {
+            return Ok(held);
+        }
+        let made = Arc::new(load()?);
+        let any: Arc<dyn Any + Send + Sync> = made.clone();
+        self.store.shared.lock().map_err(failed)?.insert(full, Arc::downgrade(&any));
+        Ok(made)
     }
 
     /// How the model holds its keys and values.

@@ -247,7 +247,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     let positions = c.positions(root)?;
     let norm = c.final_norm.unwrap_or(c.block == Block::PreNorm).then(|| LayerNorm::load(&root.pp("norm"), d, c.layer_norm_epsilon));
     let norm = norm.transpose()?;
-    let info = c.info(&positions, c.names()?);
+    let mut info = c.info(&positions, c.names()?);
     let layers = (0..c.n_layers).map(|i| root.pp("layers").pp(i));
     let model: Box<dyn crate::model::Model> = if c.causal {
         let layers = layers.enumerate().map(|(i, w)| decoder_layer(&c, root, &w, i)).collect::<Result<_>>()?;
@@ -256,6 +256,8 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     } else {
         let layers = layers.enumerate().map(|(i, w)| encoder_layer(&c, root, &w, i)).collect::<Result<_>>()?;
         let encoder = Encoder { order: c.order(), layers, norm };
+        let limit = info.max_source.into_iter().chain(encoder.limit()).min();
+        (info.max_source, info.max_target) = (limit, limit);
         Box::new(EncoderOnly { info, tokens, positions, embedding_norm: None, encoder, head: None, output: output.into() })
     };
     Ok(Loaded { model, unread: Vec::new() })
@@ -277,9 +279,10 @@ fn place<'a>(c: &'a Config, root: &'a Weights, w: &'a Weights, i: usize) -> Resu
 
 fn decoder_layer(c: &Config, root: &Weights, w: &Weights, i: usize) -> Result<DecoderLayer> {
     let (entry, spec) = c.variant(i)?;
-    let build = spec.mixer.ok_or_else(|| {
-        Error::new(format!("config.json: `{}` cannot stand in a causal stack", spec.name))
-            .hint("say `\"causal\": false`: it reads whole texts; `effattn list` says which variants decode")
+    let build = spec.mixer.ok_or_else(|| match mixer::not_causal(spec.name) {
+        Some((why, hint)) => Error::new(format!("config.json: `{}` cannot stand in a causal stack: {why}", spec.name)).hint(hint),
+        None => Error::new(format!("config.json: `{}` cannot stand in a causal stack", spec.name))
+            .hint("say `\"causal\": false`: it reads whole texts; `effattn list` says which variants decode"),
     })?;
     let below = w.pp("mixer");
     let mixer = build(entry, &place(c, root, &below, i)?)?;

@@ -11,6 +11,9 @@ mod bart_like;
 mod effattn_lm;
 mod gpt2;
 mod led;
+mod linformer_lm;
+mod linformer_roberta;
+mod linformer_tatp22;
 mod pegasus;
 mod transfo_xl;
 mod trax;
@@ -53,6 +56,9 @@ pub const REGISTRY: &[Arch] = &[
     effattn_lm::ARCH,
     gpt2::ARCH,
     led::ARCH,
+    linformer_lm::ARCH,
+    linformer_roberta::ARCH,
+    linformer_tatp22::ARCH,
     pegasus::ARCH,
     transfo_xl::ARCH,
     trax::scaling_transformer::ARCH,

@@ -45,6 +45,14 @@ impl EncoderOnly {
         Ok((self.encoder.forward(xs, &documents, &source.probe)?, documents))
     }
 
+    /// (n, d) -> (n, v).
+    fn logits(&self, xs: &Tensor, source: &Source) -> Result<Tensor> {
+        source.probe.time(Phase::Logits, || match &self.head {
+            Some((dense, activation, norm)) => self.output.forward(&norm.forward(&activation.forward(&dense.forward(xs)?)?)?),
+            None => self.output.forward(xs),
+        })
+    }
+
     fn head_bytes(&self) -> usize {
         self.head.as_ref().map_or(0, |(dense, _, norm)| dense.bytes() + norm.bytes())
     }
@@ -81,14 +89,19 @@ impl Model for EncoderOnly {
 
     fn fill(&self, source: &Source) -> Result<Vec<Tensor>> {
         let (xs, documents) = self.read(source)?;
-        let logits = || -> Result<Tensor> {
-            let xs = match &self.head {
-                Some((dense, activation, norm)) => norm.forward(&activation.forward(&dense.forward(&xs)?)?)?,
-                None => xs,
-            };
-            self.output.forward(&xs)
-        };
-        let logits = source.probe.time(Phase::Logits, logits)?;
+        let logits = self.logits(&xs, source)?;
         documents.ranges().map(|r| Ok(logits.narrow(0, r.start, r.len())?)).collect()
+    }
+
+    fn fill_at(&self, source: &Source, at: &[usize]) -> Result<Tensor> {
+        let (xs, documents) = self.read(source)?;
+        let rows = documents.ranges().zip(at).map(|(r, at)| {
+            let inside = *at < r.len();
+            inside
+                .then(|| xs.narrow(0, r.start + at, 1))
+                .ok_or_else(|| Error::new(format!("position {at} of a document of {} tokens", r.len())))?
+                .map_err(Error::from)
+        });
+        self.logits(&Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)?, source)
     }
 }

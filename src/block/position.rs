@@ -72,10 +72,15 @@ impl Positions {
 
     /// Sines in the first half of the features, cosines in the second, for any position: angle p / 10000^(2j/d), in f64. Fails if d is odd.
     pub fn sines(d: usize) -> Result<Self> {
+        Self::sines_of(d, 10_000.0)
+    }
+
+    /// The same with another base than 10000.
+    pub fn sines_of(d: usize, base: f64) -> Result<Self> {
         if !d.is_multiple_of(2) {
             return Err(Error::new(format!("config.json: sinusoidal positions need an even number of features, not {d}")));
         }
-        let factors = (0..d / 2).map(|j| 10_000f64.powf(-2.0 * j as f64 / d as f64)).collect();
+        let factors = (0..d / 2).map(|j| base.powf(-2.0 * j as f64 / d as f64)).collect();
         Ok(Self { kind: Kind::Sines(factors), d, most: None })
     }
 

@@ -1,6 +1,7 @@
 //! Layers in a row: an encoder over ragged documents, a decoder over a state.
 
 use super::cross::CrossMemory;
+use super::reversible::{self, Streams};
 use super::{Cells, Cross, FeedForward, LayerNorm, Recurrent};
 use crate::error::{Error, Result};
 use crate::memory::{AnyMemory, State};
@@ -18,6 +19,8 @@ pub enum Order {
     Post,
     /// a = x + mixer(x), then norm₁(f a) + norm₂(a): norm₁ is the feed-forward's, norm₂ the mixer's. The layer of Algorithm 1 of Compressive Performers.
     Sum,
+    /// Two streams that begin alike and take turns, and their sum behind the last layer: x₁ + mixer(norm x₂), then x₂ + f(norm x₁). Encoders alone.
+    Reversible,
 }
 
 /// What runs through the layers.
@@ -35,7 +38,7 @@ impl Stream {
     /// Adds f; `norm` is f's own norm and `next` the one after it, if there is one.
     fn residual(self, order: Order, norm: &LayerNorm, next: Option<&LayerNorm>, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let Self { xs, normed } = self;
-        debug_assert!(order != Order::Sum, "a layer of sums has no residuals of this kind");
+        debug_assert!(matches!(order, Order::Pre | Order::Post), "other layers have no residuals of this kind");
         if order == Order::Post {
             return Ok(Self::new(norm.of_sum(&xs, &f(&xs)?)?));
         }
@@ -90,6 +93,10 @@ pub struct Encoder {
 impl Encoder {
     /// (Σ n, d) -> (Σ n, d). Records `encoder.0` (what comes in) to `encoder.N` (what goes out).
     pub fn forward(&self, xs: Tensor, documents: &Documents, probe: &Probe) -> Result<Tensor> {
+        if self.order == Order::Reversible {
+            let Streams(a, b) = reversible::read(&self.layers, true, Streams::both(&xs), documents, probe)?;
+            return Stream::new((a + b)?).end(self.norm.as_ref());
+        }
         let (mut xs, order) = (Stream::new(xs), self.order);
         for (i, layer) in self.layers.iter().enumerate() {
             probe.record(|| format!("encoder.{i}"), &xs.xs);
@@ -113,10 +120,15 @@ impl Encoder {
         Ok(xs)
     }
 
-    /// Bytes of weights, but for those of the readers, which do not say.
+    /// Bytes of weights.
     pub fn bytes(&self) -> usize {
-        let layer = |l: &EncoderLayer| l.reader_norm.bytes() + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes();
+        let layer = |l: &EncoderLayer| l.reader.bytes() + l.reader_norm.bytes() + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes();
         self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes)
+    }
+
+    /// The most tokens of a document, if there is a limit.
+    pub fn limit(&self) -> Option<usize> {
+        self.layers.iter().filter_map(|l| l.reader.limit()).min()
     }
 
     /// Bytes of activations at the peak of reading n tokens: the residual stream before and after, and what the hungriest layer holds.

@@ -2,6 +2,7 @@
 //!
 //! - [`linear`]: products with packed weights
 //! - [`rows`], [`sparse_ff`], [`factored`], [`local`]: weights of which a step reads a part, or that stand for larger ones
+//! - [`lengthwise`]: products along the length of a text
 //! - [`attention`]: softmax attention over stored [`keys`]
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
@@ -12,6 +13,7 @@ pub mod buffer;
 pub mod elementwise;
 pub mod factored;
 pub mod keys;
+pub mod lengthwise;
 pub mod linear;
 pub mod local;
 pub mod pool;

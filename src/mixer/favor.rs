@@ -107,6 +107,10 @@ impl Mixer for Favor {
 }
 
 impl Reader for Favor {
+    fn bytes(&self) -> usize {
+        self.projections.bytes()
+    }
+
     fn work_bytes(&self, n: usize) -> usize {
         self.projections.work_bytes(n)
     }

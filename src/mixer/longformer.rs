@@ -100,6 +100,10 @@ impl Longformer {
 }
 
 impl Reader for Longformer {
+    fn bytes(&self) -> usize {
+        self.local.iter().chain(&self.global).map(Linear::bytes).sum::<usize>() + self.out.bytes()
+    }
+
     /// Both sets of keys and values, plain and in blocks, the queries, and what comes out of the heads.
     fn work_bytes(&self, n: usize) -> usize {
         10 * n * self.heads.count * self.heads.width * size_of::<f32>()

@@ -327,6 +327,10 @@ impl Mixer for Lsh {
 }
 
 impl Reader for Lsh {
+    fn bytes(&self) -> usize {
+        Mixer::weight_bytes(self)
+    }
+
     fn work_bytes(&self, n: usize) -> usize {
         self.activations(n)
     }

@@ -10,6 +10,8 @@ use serde_json::Value;
 use std::ops::Range;
 
 mod favor;
+mod linformer;
+mod linformer_blockwise;
 mod longformer;
 mod lsh;
 mod mult_conv;
@@ -20,6 +22,9 @@ mod sparse_strided;
 mod transformer_xl;
 
 pub use favor::Favor;
+pub(crate) use linformer::columns as linformer_columns;
+pub use linformer::{Linformer, Squeeze, When};
+pub use linformer_blockwise::LinformerBlockwise;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
@@ -85,6 +90,12 @@ pub trait Reader: Send + Sync {
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor>;
     /// Bytes of activations at the peak of reading n tokens.
     fn work_bytes(&self, n: usize) -> usize;
+    /// Bytes of weights.
+    fn bytes(&self) -> usize;
+    /// The most tokens of a document, if there is a limit.
+    fn limit(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Where the documents of a ragged batch lie in (Σ n, d), one after the other without padding.
@@ -232,6 +243,11 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
     Err(Error::new(format!("config.json: `mixer` \"{wanted}\" {what}")).hint(format!("known are {}", names())))
 }
 
+/// Why a variant that reads cannot stand in a causal stack, where there is more to say than that, and what can in its place.
+pub(crate) fn not_causal(name: &str) -> Option<(&'static str, &'static str)> {
+    (name == linformer::SPEC.name).then_some(linformer::NOT_CAUSAL)
+}
+
 /// All variants.
 pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
@@ -242,4 +258,6 @@ pub const REGISTRY: &[Spec] = &[
     sparse_strided::SPEC,
     sparse_fixed::SPEC,
     transformer_xl::SPEC,
+    linformer::SPEC,
+    linformer_blockwise::SPEC,
 ];

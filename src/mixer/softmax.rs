@@ -195,6 +195,10 @@ impl Mixer for Softmax {
 }
 
 impl Reader for Softmax {
+    fn bytes(&self) -> usize {
+        self.projections.bytes()
+    }
+
     fn work_bytes(&self, n: usize) -> usize {
         self.projections.work_bytes(n)
     }

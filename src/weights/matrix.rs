@@ -126,11 +126,15 @@ impl Weights {
 
     /// Linear weights (outputs, inputs) of numbers that a caller has put in that order, in the precision of this load. For small tensors of odd layouts.
     pub fn made(&self, numbers: Vec<f32>, sizes: (usize, usize)) -> Packed {
+        self.made_with(numbers, sizes, None)
+    }
+
+    /// The same with a bias, which is counted already.
+    pub fn made_with(&self, numbers: Vec<f32>, sizes: (usize, usize), bias: Option<Vec<f32>>) -> Packed {
         let precision = self.store.precision();
         let view = View { numbers: &&numbers[..], first: 0, apart: sizes.1, layout: Layout::OutIn };
-        let packed = if self.is_blueprint() { Packed::outline(sizes, precision, None) } else { pack(&view, sizes, precision, None).0 };
-        self.store.taken.fetch_add(packed.bytes(), Relaxed);
-        packed
+        self.store.taken.fetch_add(Packed::outline(sizes, precision, None).bytes(), Relaxed);
+        if self.is_blueprint() { Packed::outline(sizes, precision, bias) } else { pack(&view, sizes, precision, bias).0 }
     }
 
     fn is_blueprint(&self) -> bool {
