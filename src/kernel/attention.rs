@@ -16,7 +16,7 @@ use std::ops::Range;
 
 mod exponential;
 mod plan;
-mod product;
+pub(in crate::kernel) mod product;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -3,6 +3,7 @@
 //! - [`linear`]: products with packed weights
 //! - [`rows`], [`sparse_ff`], [`factored`], [`local`]: weights of which a step reads a part, or that stand for larger ones
 //! - [`attention`]: softmax attention over stored [`keys`]
+//! - [`queue`]: the same over a queue and a segment, with vectors for distances and a tally of what was looked at
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
 //! - [`stream`]: how fast the machine reads memory, for the others to be compared with
@@ -16,6 +17,7 @@ pub mod linear;
 pub mod local;
 pub mod pool;
 pub mod precision;
+pub mod queue;
 pub mod rows;
 pub mod simd;
 pub mod sparse_ff;

@@ -9,12 +9,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::ops::Range;
 
+mod compressive;
 mod favor;
 mod longformer;
 mod lsh;
 mod mult_conv;
+pub(crate) mod segments;
 mod softmax;
 
+pub use compressive::Compressive;
 pub use favor::Favor;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
@@ -226,4 +229,4 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC];
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, compressive::SPEC];
