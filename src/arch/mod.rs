@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 mod bart;
 mod bart_like;
+mod compressive_transformer_lm;
 mod effattn_lm;
 mod gpt2;
 mod led;
@@ -49,6 +50,7 @@ pub struct Arch {
 /// All model types.
 pub const REGISTRY: &[Arch] = &[
     bart::ARCH,
+    compressive_transformer_lm::ARCH,
     effattn_lm::ARCH,
     gpt2::ARCH,
     led::ARCH,

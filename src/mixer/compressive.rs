@@ -202,7 +202,7 @@ impl Compressive {
     fn project(&self, rows: &[f32], places: impl Iterator<Item = i64>) -> [Vec<f32>; 2] {
         let [mut k, v] = Dense::all([&self.projections.k, &self.projections.v], rows);
         if let Some(rotary) = &self.rotary {
-            rotary.turn(&mut k, self.inner(), places);
+            rotary.apply_signed(&mut k, self.heads.count, places);
         }
         [k, v]
     }
@@ -341,8 +341,8 @@ impl Mixer for Compressive {
             let seen: Vec<usize> = memory.0.iter().map(|r| r.seen).collect();
             if let Some(rotary) = &self.rotary {
                 let places = || seen.iter().flat_map(|&s| (s as i64..).take(t));
-                rotary.turn(&mut q, inner, places());
-                rotary.turn(&mut k, inner, places());
+                rotary.apply_signed(&mut q, self.heads.count, places());
+                rotary.apply_signed(&mut k, self.heads.count, places());
             }
             let mut told = vec![0.0; q.len()];
             for round in rounds(&seen, t, segment) {

@@ -35,9 +35,10 @@ impl Rotary {
         Ok(Self { factors, style })
     }
 
-    /// Turns the heads of rows of `inner` numbers, each row at its place.
-    pub fn turn(&self, x: &mut [f32], inner: usize, places: impl Iterator<Item = i64>) {
+    /// Turns x (rows, heads · width) in place, each row at its place.
+    pub fn apply_signed(&self, x: &mut [f32], heads: usize, places: impl Iterator<Item = i64>) {
         let half = self.factors.len();
+        let inner = 2 * half * heads;
         let mut waves = Vec::with_capacity(half);
         for (row, place) in x.chunks_exact_mut(inner).zip(places) {
             waves.clear();
