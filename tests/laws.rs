@@ -32,7 +32,11 @@ const HELD: [(Precision, Precision); 4] = [(F32, F32), (Bf16, F32), (Int8, F32),
 /// The causal configurations: every architecture's own, and one of `effattn_lm` for every entry that a variant names.
 fn configurations() -> Vec<(&'static Arch, Value, Growth, String)> {
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("a tiny configuration is JSON");
-    let own = REGISTRY.iter().map(|arch| (arch, parse(arch.tiny), Growth::Linear, arch.model_type.to_owned()));
+    let growth = |arch: &Arch| match arch.model_type {
+        "performer_lm" => Growth::Bounded, // its tiny model has windows
+        _ => Growth::Linear,
+    };
+    let own = REGISTRY.iter().map(|arch| (arch, parse(arch.tiny), growth(arch), arch.model_type.to_owned()));
     let lm = REGISTRY.iter().find(|a| a.model_type == "effattn_lm").expect("it is in the registry");
     let variants = mixer::REGISTRY.iter().filter(|s| s.mixer.is_some()).flat_map(|spec| {
         spec.tiny.iter().map(move |entry| {

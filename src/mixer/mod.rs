@@ -13,12 +13,14 @@ mod favor;
 mod longformer;
 mod lsh;
 mod mult_conv;
+mod performer;
 mod softmax;
 
 pub use favor::Favor;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
+pub use performer::{Performer, Window, Windows};
 pub use softmax::{Kv, Softmax};
 
 /// The causal side of a variant.
@@ -226,4 +228,4 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC];
+pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, performer::SPEC, lsh::SPEC];
