@@ -13,6 +13,7 @@ mod effattn_lm;
 mod gpt2;
 mod led;
 mod pegasus;
+mod performer_lm;
 mod trax;
 
 pub use trax::Layer;
@@ -55,6 +56,7 @@ pub const REGISTRY: &[Arch] = &[
     gpt2::ARCH,
     led::ARCH,
     pegasus::ARCH,
+    performer_lm::ARCH,
     trax::scaling_transformer::ARCH,
     trax::terraformer::ARCH,
     trax::reformer_lm::ARCH,

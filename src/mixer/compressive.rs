@@ -23,9 +23,9 @@
 //! Loads: `compressive` of `effattn_lm`; docs/formats.md has the options. lucidrains' package is the model type `compressive_transformer_lm`. The paper
 //! trains the compression with losses of its own; here it only runs.
 
-use super::segments::{Compress, InitMem, Padding, Queues, Rotary, RotaryStyle, most_used, rounds, select};
+use super::segments::{Compress, InitMem, Padding, Queues, most_used, rounds, select};
 use super::{Growth, Mixer, Place, Spec, options};
-use crate::block::{Dense, Heads, Projections};
+use crate::block::{Dense, Heads, Projections, Rotary, RotaryStyle};
 use crate::error::{Error, Result};
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;

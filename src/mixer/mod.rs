@@ -10,18 +10,22 @@ use serde_json::Value;
 use std::ops::Range;
 
 mod compressive;
+mod compressive_performer;
 mod favor;
 mod longformer;
 mod lsh;
 mod mult_conv;
+mod performer;
 pub(crate) mod segments;
 mod softmax;
 
 pub use compressive::Compressive;
+pub use compressive_performer::CompressivePerformer;
 pub use favor::Favor;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
+pub use performer::{Performer, Window, Windows};
 pub use softmax::{Kv, Softmax};
 
 /// The causal side of a variant.
@@ -229,4 +233,5 @@ pub fn find(entry: &Value) -> Result<&'static Spec> {
 }
 
 /// All variants.
-pub const REGISTRY: &[Spec] = &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, lsh::SPEC, compressive::SPEC];
+pub const REGISTRY: &[Spec] =
+    &[softmax::SPEC, longformer::SPEC, mult_conv::SPEC, favor::SPEC, performer::SPEC, lsh::SPEC, compressive::SPEC, compressive_performer::SPEC];

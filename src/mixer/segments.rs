@@ -21,11 +21,8 @@ use crate::weights::{Form, Weights};
 use serde::Deserialize;
 use std::sync::Arc;
 
-mod rotary;
 #[cfg(test)]
 pub(super) mod twin;
-
-pub use rotary::{Rotary, RotaryStyle};
 
 /// Lengths in rows beyond this are typing errors.
 const MOST: usize = 1 << 20;
