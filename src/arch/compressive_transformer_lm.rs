@@ -97,15 +97,8 @@ fn eight() -> usize {
 }
 
 /// Keys that only training reads, or that say where the checkpoint is from.
-const WITHOUT_EFFECT: &[&str] = &[
-    "package",
-    "class",
-    "attn_dropout",
-    "ff_dropout",
-    "attn_layer_dropout",
-    "reconstruction_attn_dropout",
-    "reconstruction_loss_weight",
-];
+const WITHOUT_EFFECT: &[&str] =
+    &["package", "class", "attn_dropout", "ff_dropout", "attn_layer_dropout", "reconstruction_attn_dropout", "reconstruction_loss_weight"];
 
 const EPS: f64 = 1e-5;
 
@@ -125,7 +118,10 @@ impl Config {
             ("cmem_ratio", self.cmem_ratio, 1 << 20),
         ];
         if let Some((key, n, most)) = sizes.into_iter().find(|(_, n, most)| *n == 0 || n > most) {
-            return Err(wrong(format!("`{key}` is {n}, not between 1 and {most}"), "compare it with the checkpoint's constructor arguments"));
+            return Err(wrong(
+                format!("`{key}` is {n}, not between 1 and {most}"),
+                "compare it with the checkpoint's constructor arguments",
+            ));
         }
         let memory = self.mem_len.unwrap_or(self.seq_len);
         let compressed = self.cmem_len.unwrap_or(memory / self.cmem_ratio);
@@ -139,7 +135,10 @@ impl Config {
             return Err(wrong(what, "the compressed memory holds a compressed memory at least"));
         }
         if self.gru_gated_residual && self.mogrify_gru && self.dim < 4 {
-            return Err(wrong(format!("`mogrify_gru` with a `dim` of {}", self.dim), "its layers have a quarter of `dim` between them: 4 at least"));
+            return Err(wrong(
+                format!("`mogrify_gru` with a `dim` of {}", self.dim),
+                "its layers have a quarter of `dim` between them: 4 at least",
+            ));
         }
         Ok((queues, self.remembers()?))
     }
@@ -155,7 +154,10 @@ impl Config {
             }
         }
         if layers.is_empty() {
-            return Err(wrong("`memory_layers` is empty".into(), "the reference needs one layer with memories at least; null is all of them"));
+            return Err(wrong(
+                "`memory_layers` is empty".into(),
+                "the reference needs one layer with memories at least; null is all of them",
+            ));
         }
         Ok(all)
     }

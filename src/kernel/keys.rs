@@ -324,7 +324,9 @@ mod tests {
             parts.iter().for_each(|p| keys.extend(&whole, p.clone()));
             assert_eq!(keys.len(), want.len());
             for h in 0..heads {
-                let same = |a: &[Line], b: &[Line]| numbers::<f32>(a).iter().map(|x| x.to_bits()).eq(numbers::<f32>(b).iter().map(|x| x.to_bits()));
+                let same = |a: &[Line], b: &[Line]| {
+                    numbers::<f32>(a).iter().map(|x| x.to_bits()).eq(numbers::<f32>(b).iter().map(|x| x.to_bits()))
+                };
                 assert!(same(&keys.heads[h].k, &want.heads[h].k) && same(&keys.heads[h].v, &want.heads[h].v), "{h}");
             }
         }

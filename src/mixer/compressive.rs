@@ -208,8 +208,7 @@ impl Compressive {
     }
 
     fn fresh(&self) -> Row {
-        let mut row =
-            Row { seen: 0, inputs: Vec::new(), queue: self.keys(), compressed: 0, segment: self.keys(), used: Vec::new() };
+        let mut row = Row { seen: 0, inputs: Vec::new(), queue: self.keys(), compressed: 0, segment: self.keys(), used: Vec::new() };
         if self.init == InitMem::Zeros {
             let Queues { memory, compressed, .. } = self.queues;
             let [k, v] = self.project(&vec![0.0; (memory + compressed) * self.d], self.queues.places_before());

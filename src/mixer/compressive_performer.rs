@@ -208,7 +208,8 @@ impl Memory for Fifo {
     }
 
     fn bytes(&self) -> usize {
-        let row = |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + size_of_val(&r.sums[..]);
+        let row =
+            |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + size_of_val(&r.sums[..]);
         self.0.iter().map(row).sum()
     }
 }

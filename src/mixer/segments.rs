@@ -115,11 +115,8 @@ impl Queues {
         let read = full * self.segment;
         // the first segment that overflows does so by what is left of the memory, those after it by a whole segment
         let first = self.memory / self.segment + 1;
-        let compressed = if full < first {
-            0
-        } else {
-            self.windows(first * self.segment - self.memory) + (full - first) * self.windows(self.segment)
-        };
+        let compressed =
+            if full < first { 0 } else { self.windows(first * self.segment - self.memory) + (full - first) * self.windows(self.segment) };
         (read.min(self.memory), compressed.min(self.compressed))
     }
 
@@ -299,7 +296,9 @@ mod tests {
     #[test]
     fn lengths_are_those_of_queues_that_are_filled() {
         for padding in [Padding::Left, Padding::Lucidrains] {
-            for (segment, memory, compressed, ratio) in [(5, 7, 4, 3), (4, 4, 100, 4), (6, 0, 9, 2), (3, 20, 0, 7), (1, 1, 5, 2), (7, 10, 1000, 5)] {
+            for (segment, memory, compressed, ratio) in
+                [(5, 7, 4, 3), (4, 4, 100, 4), (6, 0, 9, 2), (3, 20, 0, 7), (1, 1, 5, 2), (7, 10, 1000, 5)]
+            {
                 let q = queues(segment, memory, compressed, ratio, padding);
                 let (mut mem, mut cmem) = (0usize, 0usize);
                 for positions in 0..60 {

@@ -61,7 +61,13 @@ impl Case {
 
 fn cases() -> Vec<Case> {
     let case = |heads, width, queue, before, t, rows| Case { heads, width, queue, before, t, rows };
-    vec![case(1, 1, 0, 0, 1, 1), case(3, 8, 0, 0, 5, 5), case(2, 16, 11, 3, 9, 40), case(2, 20, 70, 33, 40, 143), case(1, 5, 32, 0, 33, 100)]
+    vec![
+        case(1, 1, 0, 0, 1, 1),
+        case(3, 8, 0, 0, 5, 5),
+        case(2, 16, 11, 3, 9, 40),
+        case(2, 20, 70, 33, 40, 143),
+        case(1, 5, 32, 0, 33, 100),
+    ]
 }
 
 #[test]
@@ -78,7 +84,8 @@ fn is_its_definition() {
                 let seen = n - case.t + row + 1;
                 let part = |x: &'_ [f32], j: usize| x[j * d + h * w..][..w].to_vec();
                 let (keys, values): (Vec<_>, Vec<_>) = (0..seen).map(|j| (part(&k, j), part(&v, j))).unzip();
-                let (keys, values): (Vec<&[f32]>, Vec<&[f32]>) = (keys.iter().map(|x| &x[..]).collect(), values.iter().map(|x| &x[..]).collect());
+                let (keys, values): (Vec<&[f32]>, Vec<&[f32]>) =
+                    (keys.iter().map(|x| &x[..]).collect(), values.iter().map(|x| &x[..]).collect());
                 let e = table.then(|| (&numbers[h * case.rows * w..(h + 1) * case.rows * w], case.rows - 1));
                 let (y, p) = naive(&q[row * d + h * w..][..w], &keys, &values, e, 0.7);
                 for (got, want) in out[row * d + h * w..][..w].iter().zip(&y) {

@@ -63,8 +63,10 @@ fn is_its_definition_over_several_boundaries() {
         let product = Compress::Conv(Linear::from_packed(Arc::new(product)));
         let by_conv = conv(&weight, &bias);
         type How<'a> = (Option<Compress>, Option<&'a dyn Fn(&[Vec<f64>]) -> Vec<f64>>);
-        let hows: [How; 4] = [(Some(Compress::Mean), Some(&mean)), (Some(Compress::Max), Some(&max)), (Some(product), Some(&by_conv)), (None, None)];
-        for ((how, compress), relative) in hows.iter().flat_map(|h| [None, Some(Relative::Rotary), Some(Relative::Learned)].map(|r| (h, r))) {
+        let hows: [How; 4] =
+            [(Some(Compress::Mean), Some(&mean)), (Some(Compress::Max), Some(&max)), (Some(product), Some(&by_conv)), (None, None)];
+        for ((how, compress), relative) in hows.iter().flat_map(|h| [None, Some(Relative::Rotary), Some(Relative::Learned)].map(|r| (h, r)))
+        {
             for init in [InitMem::Empty, InitMem::Zeros] {
                 let mixer = mixer(queues, how.clone(), relative, init);
                 let (rows, width) = (segment + memory + compressed, D / HEADS);
@@ -80,7 +82,8 @@ fn is_its_definition_over_several_boundaries() {
                 };
                 let rotary = relative == Some(Relative::Rotary);
                 let weights = [&all[0][..], &all[1], &all[2], &all[3]];
-                let twin = Twin { d: D, heads: HEADS, weights, queues, compress: *compress, rotary, zeros: init == InitMem::Zeros, weigh: &weigh };
+                let twin =
+                    Twin { d: D, heads: HEADS, weights, queues, compress: *compress, rotary, zeros: init == InitMem::Zeros, weigh: &weigh };
                 let name = format!("{queues:?} {how:?} rotary {rotary} table {} {init:?}", mixer.table.is_some());
                 let whole = run(&mixer, &x, 40);
                 close(&whole, &twin.run(&x), &name);
@@ -111,7 +114,9 @@ fn a_ratio_of_one_is_full_attention() {
 /// What the memory says it weighs is what its lists hold, at every length.
 #[test]
 fn the_memory_weighs_what_is_told() {
-    for (how, init) in [(Some(Compress::Mean), InitMem::Empty), (None, InitMem::Empty), (Some(Compress::Max), InitMem::Zeros), (None, InitMem::Zeros)] {
+    for (how, init) in
+        [(Some(Compress::Mean), InitMem::Empty), (None, InitMem::Empty), (Some(Compress::Max), InitMem::Zeros), (None, InitMem::Zeros)]
+    {
         let queues = Queues { segment: 5, memory: 40, compressed: 34, ratio: 2, padding: Padding::Left };
         let mixer = mixer(queues, how, None, init);
         let mut memory = mixer.memory(2).unwrap();

@@ -117,7 +117,9 @@ pub fn max(w: &[Vec<f64>]) -> Vec<f64> {
 pub fn conv<'a>(weight: &'a [f32], bias: &'a [f32]) -> impl Fn(&[Vec<f64>]) -> Vec<f64> + 'a {
     |w| {
         let (d, c) = (w[0].len(), w.len());
-        let one = |o: usize| (0..d).flat_map(|i| (0..c).map(move |k| (i, k))).map(|(i, k)| f64::from(weight[(o * d + i) * c + k]) * w[k][i]).sum::<f64>();
+        let one = |o: usize| {
+            (0..d).flat_map(|i| (0..c).map(move |k| (i, k))).map(|(i, k)| f64::from(weight[(o * d + i) * c + k]) * w[k][i]).sum::<f64>()
+        };
         (0..d).map(|o| one(o) + f64::from(bias[o])).collect()
     }
 }
