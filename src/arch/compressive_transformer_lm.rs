@@ -53,8 +53,8 @@ pub(super) const ARCH: Arch = Arch {
     load,
 };
 
-const QUIRK: &str = "the n rows that overflow the memory get n mod c zero rows before them, not c − n mod c, and the newest rows behind the last full window are lost \
-(logits of compressive-v3 differ by up to MEASURED)";
+const QUIRK: &str = "the n rows that overflow the memory get n mod c zero rows before them instead of c − n mod c, and the newest rows that fill no window are \
+lost: with segments of 5, a memory of 16 and c = 4, logits of a random model differ by up to 0.44, at a deviation of 0.26";
 
 #[derive(Deserialize)]
 struct Config {

@@ -250,6 +250,9 @@ impl Compressive {
     fn roll(&self, memory: &mut Segments) {
         let Queues { segment, memory: most, .. } = self.queues;
         let mut full: Vec<&mut Row> = memory.0.iter_mut().filter(|r| r.segment.len() == segment).collect();
+        if full.is_empty() {
+            return;
+        }
         let over = |row: &Row| (row.recent() + segment).saturating_sub(most);
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         if let (Some(compress), true) = (&self.compress, self.queues.compressed > 0) {

@@ -155,6 +155,9 @@ impl Compress {
     pub fn apply(&self, rows: &[f32], d: usize, queues: &Queues) -> Vec<f32> {
         let n = rows.len() / d;
         let (c, zeros, windows) = (queues.ratio, queues.zeros(n), queues.windows(n));
+        if windows == 0 {
+            return Vec::new();
+        }
         // row k of window w, where it is none of the zeros
         let row = |w: usize, k: usize| (w * c + k).checked_sub(zeros).map(|at| &rows[at * d..(at + 1) * d]);
         match self {
