@@ -145,7 +145,7 @@ impl Config {
             ("depth", self.depth, 1 << 12),
             ("heads", self.heads, 1 << 16),
             ("dim_head", self.dim_head, 1 << 16),
-            ("local_window_size", self.local_window_size, 1 << 32),
+            ("local_window_size", self.local_window_size, 1 << 20),
             ("ff_mult", self.ff_mult, 1 << 8),
             ("nb_features", self.features(), 1 << 20),
         ];

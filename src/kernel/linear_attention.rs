@@ -109,8 +109,8 @@ impl Features {
                 q: place.q,
                 v: turn.1.v.get(tokens.start * d + h * self.width..).map_or(std::ptr::null(), <[f32]>::as_ptr),
                 sums: place.sums,
-                // only a turn with queries writes
-                out: target.0.wrapping_add(begin),
+                // SAFETY: where the turn has queries, the place of the first of these tokens in this head; nobody writes elsewhere
+                out: if place.q.is_some() { unsafe { target.add(begin).0 } } else { std::ptr::null_mut() },
             };
             on(isa, part);
         });

@@ -241,7 +241,9 @@ impl Performer {
             }
             features.attend(&mut turns);
             for (turn, r) in turns.iter_mut().zip(ranges()) {
-                (turn.q, turn.k, turn.v) = (&q[r], &[], &[]);
+                turn.q = &q[r];
+                turn.k = &[];
+                turn.v = &[];
             }
             out = features.attend(&mut turns);
         }

@@ -288,7 +288,7 @@ struct Lasts([Lists; 2]);
 
 impl Memory for Lasts {
     fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.0.iter_mut().try_for_each(|l| l.select(rows))
+        self.0.iter_mut().try_for_each(|l| Memory::select(l, rows))
     }
 
     fn join(&mut self, others: Vec<Self>) -> Result<()> {
@@ -300,7 +300,7 @@ impl Memory for Lasts {
     }
 
     fn bytes(&self) -> usize {
-        self.0.iter().map(Lists::bytes).sum()
+        self.0.iter().map(Memory::bytes).sum()
     }
 }
 

@@ -41,7 +41,7 @@ impl Loop for Part<'_> {
         let mut ready = 0;
         // SAFETY: rows, values, sums and outputs of this head
         unsafe {
-            let sums = Head::of(f, self.sums);
+            let mut sums = Head::of(f, self.sums);
             for t in 0..self.tokens {
                 if let Some(k) = self.k {
                     let (row, raw) = k.token(f, t);
@@ -204,7 +204,7 @@ impl Loop for Raise<'_> {
     unsafe fn run<L: Lanes, W: Wide>(self) {
         // SAFETY: rows and sums of this head
         unsafe {
-            let sums = Head::of(self.features, self.sums);
+            let mut sums = Head::of(self.features, self.sums);
             let top = (0..self.tokens).fold(*sums.most, |top, t| {
                 let (row, raw) = self.k.token(self.features, t);
                 most::<L>(self.features, row, raw).0.max(top)
