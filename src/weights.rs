@@ -333,6 +333,12 @@ impl Weights {
         self.store.root().same(&self.name(name), &of.name(other))
     }
 
+    /// Marks all tensors below `name` as read without reading them.
+    pub fn skip_below(&self, name: &str) {
+        let start = self.name(name) + ".";
+        self.store.tensors.keys().filter(|k| k.starts_with(&start)).for_each(|k| self.store.mark(k));
+    }
+
     /// Marks a tensor as read without reading it: a tied copy.
     pub fn skip(&self, name: &str) {
         self.store.mark(&self.name(name));

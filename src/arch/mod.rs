@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 mod bart;
 mod bart_like;
+mod compressive_transformer_lm;
 mod effattn_lm;
 mod gpt2;
 mod led;
@@ -15,6 +16,7 @@ mod linformer_lm;
 mod linformer_roberta;
 mod linformer_tatp22;
 mod pegasus;
+mod performer_lm;
 mod transfo_xl;
 mod trax;
 
@@ -53,6 +55,7 @@ pub struct Arch {
 /// All model types.
 pub const REGISTRY: &[Arch] = &[
     bart::ARCH,
+    compressive_transformer_lm::ARCH,
     effattn_lm::ARCH,
     gpt2::ARCH,
     led::ARCH,
@@ -61,6 +64,7 @@ pub const REGISTRY: &[Arch] = &[
     linformer_tatp22::ARCH,
     pegasus::ARCH,
     transfo_xl::ARCH,
+    performer_lm::ARCH,
     trax::scaling_transformer::ARCH,
     trax::terraformer::ARCH,
     trax::reformer_lm::ARCH,

@@ -49,6 +49,11 @@ impl Positions {
         Ok(Self { kind: Kind::Table { table: w.get("weight", &[n + offset, d])?, rows: n + offset, offset }, d, most: None })
     }
 
+    /// A table (n, d) that somebody else has read.
+    pub fn stored(table: Vec<f32>, (n, d): (usize, usize)) -> Self {
+        Self { kind: Kind::Table { table, rows: n, offset: 0 }, d, most: None }
+    }
+
     /// Sines in the first half of the features, cosines in the second: angle p / 10000^(2j/d)
     /// (transformers:src/transformers/models/pegasus/modeling_pegasus.py). A table stored in the checkpoint is used as it is.
     pub fn sinusoidal(w: &Weights, (n, d): (usize, usize)) -> Result<Self> {
@@ -119,6 +124,34 @@ impl Positions {
             }
         }
         Ok(Self { kind: Kind::Table { table, rows, offset: 0 }, d, most: None })
+    }
+
+    /// `J` (1, 1, …, n_j, …, 1, d) below `w`, one for each axis: as [`Positions::axial`], but the axes' rows are added up (lucidrains'
+    /// axial-positional-embedding). Fails if there are no axes, or one is empty, or too many positions in all.
+    pub fn axial_sums(w: &Weights, axes: &[usize], d: usize) -> Result<Self> {
+        let rows =
+            axes.iter().try_fold(1usize, |rows, n| rows.checked_mul(*n)).filter(|rows| (1..=1 << 32).contains(rows) && !axes.is_empty());
+        let rows = rows.ok_or_else(|| {
+            Error::new(format!("config.json: `axial_position_shape` is {axes:?}")).hint("it has the lengths of the axes, each 1 or more")
+        })?;
+        let table = |(j, n): (usize, &usize)| {
+            let mut shape = vec![1; axes.len() + 2];
+            (shape[j + 1], shape[axes.len() + 1]) = (*n, d);
+            w.numbers(&j.to_string(), &shape)
+        };
+        let tables = axes.iter().enumerate().map(table).collect::<Result<Vec<_>>>()?;
+        w.holds(rows * d);
+        // a blueprint has no numbers
+        let known = tables.iter().zip(axes).all(|(table, n)| table.len() == n * d);
+        let mut sums = vec![0.0; if known { rows * d } else { 0 }];
+        for (p, sum) in sums.chunks_exact_mut(d.max(1)).enumerate() {
+            let mut apart = rows;
+            for (table, n) in tables.iter().zip(axes) {
+                apart /= n;
+                add(sum, &table[p / apart % n * d..][..d]);
+            }
+        }
+        Ok(Self::stored(sums, (rows, d)))
     }
 
     /// The last three features become 1 / (1 + ⌊p / b⌋), (p mod b) / b and ⌊p / b⌋ mod 2 for bins of b positions (the same file, `TimeBinPositionalEncoding`).

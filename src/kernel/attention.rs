@@ -19,7 +19,7 @@ use std::ops::Range;
 
 mod exponential;
 mod plan;
-mod product;
+pub(in crate::kernel) mod product;
 mod relative;
 #[cfg(test)]
 mod tests;

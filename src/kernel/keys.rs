@@ -9,6 +9,7 @@
 use super::attention::CHUNK;
 use super::pool;
 use super::precision::Precision;
+use std::ops::Range;
 
 /// Positions of a block of keys.
 pub const BLOCK: usize = 32;
@@ -196,6 +197,44 @@ impl Keys {
         self.heads.iter_mut().for_each(|h| h.v = Vec::new());
     }
 
+    /// Stores the positions `positions` of other keys of the same sizes and precision, as they are.
+    pub fn extend(&mut self, other: &Self, positions: Range<usize>) {
+        debug_assert_eq!((self.width, self.heads.len(), self.precision), (other.width, other.heads.len(), other.precision));
+        debug_assert_eq!((self.first, other.first), (0, 0), "queues forget nothing one by one");
+        match self.precision {
+            Precision::Bf16 => self.copy::<u16>(other, positions),
+            _ => self.copy::<f32>(other, positions),
+        }
+    }
+
+    fn copy<E: Element>(&mut self, other: &Self, positions: Range<usize>) {
+        let (width, first) = (self.width, self.len);
+        self.len += positions.len();
+        let (k_lines, v_lines) = lines(width, self.len, self.precision);
+        let wide = padded(width);
+        for (to, from) in self.heads.iter_mut().zip(&other.heads) {
+            grow(&mut to.k, k_lines);
+            grow(&mut to.v, v_lines);
+            let (k, old) = (numbers_mut::<E>(&mut to.k), numbers::<E>(&from.k));
+            for (new, of) in (first..).zip(positions.clone()) {
+                let place = |p: usize| p / BLOCK * BLOCK * width + p % BLOCK;
+                let old = old[place(of)..].iter().step_by(BLOCK).take(width);
+                k[place(new)..].iter_mut().step_by(BLOCK).zip(old).for_each(|(to, x)| *to = *x);
+            }
+            let old = &numbers::<E>(&from.v)[positions.start * wide..positions.end * wide];
+            numbers_mut::<E>(&mut to.v)[first * wide..][..old.len()].copy_from_slice(old);
+        }
+    }
+
+    /// Forgets all positions and keeps their room.
+    pub fn clear(&mut self) {
+        (self.first, self.len) = (0, 0);
+        for head in &mut self.heads {
+            head.k.clear();
+            head.v.clear();
+        }
+    }
+
     fn put<E: Element>(&mut self, k: &[f32], v: &[f32]) {
         let (width, first, heads) = (self.width, self.stored(), self.heads.len());
         let d = heads * width;
@@ -313,6 +352,34 @@ mod tests {
             }
             assert_eq!(exact.bytes(), 2 * half.bytes());
             assert_eq!(exact.bytes(), n.div_ceil(32) * 32 * heads * (width + width.next_multiple_of(16)) * 4);
+        }
+    }
+
+    /// Keys that were put together from parts of others are those of the positions named, in both precisions, and after a new beginning too.
+    #[test]
+    fn parts_of_others_are_what_they_were() {
+        let (heads, width, n) = (3, 5, 90);
+        let d = heads * width;
+        let (k, v) = (noise(n * d, 1), noise(n * d, 2));
+        for precision in [Precision::F32, Precision::Bf16] {
+            let all = |parts: &[Range<usize>]| {
+                let mut keys = Keys::new(heads, width, precision);
+                parts.iter().for_each(|p| keys.append(&k[p.start * d..p.end * d], &v[p.start * d..p.end * d]));
+                keys
+            };
+            let parts = [3..40, 0..0, 31..33, 60..90, 2..5];
+            let (whole, want) = (all(std::slice::from_ref(&(0..n))), all(&parts));
+            let mut keys = all(std::slice::from_ref(&(0..70)));
+            keys.clear();
+            assert_eq!((keys.len(), keys.bytes()), (0, 0));
+            parts.iter().for_each(|p| keys.extend(&whole, p.clone()));
+            assert_eq!(keys.len(), want.len());
+            for h in 0..heads {
+                let same = |a: &[Line], b: &[Line]| {
+                    numbers::<f32>(a).iter().map(|x| x.to_bits()).eq(numbers::<f32>(b).iter().map(|x| x.to_bits()))
+                };
+                assert!(same(&keys.heads[h].k, &want.heads[h].k) && same(&keys.heads[h].v, &want.heads[h].v), "{h}");
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! - [`rows`], [`sparse_ff`], [`factored`], [`local`]: weights of which a step reads a part, or that stand for larger ones
 //! - [`lengthwise`]: products along the length of a text
 //! - [`attention`]: softmax attention over stored [`keys`]
+//! - [`queue`]: the same over a queue and a segment, with vectors for distances and a tally of what was looked at
+//! - [`linear_attention`]: attention by sums over [`features`]
 //! - [`elementwise`]: exponentials, norms, activations
 //! - [`simd`], [`pool`], [`precision`], [`buffer`]: what they are made of
 //! - [`stream`]: how fast the machine reads memory, for the others to be compared with
@@ -12,12 +14,15 @@ pub mod attention;
 pub mod buffer;
 pub mod elementwise;
 pub mod factored;
+pub mod features;
 pub mod keys;
 pub mod lengthwise;
 pub mod linear;
+pub mod linear_attention;
 pub mod local;
 pub mod pool;
 pub mod precision;
+pub mod queue;
 pub mod rows;
 pub mod simd;
 pub mod sparse_ff;

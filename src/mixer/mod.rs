@@ -9,18 +9,24 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::ops::Range;
 
+mod compressive;
+mod compressive_performer;
 mod favor;
 mod linformer;
 mod linformer_blockwise;
 mod longformer;
 mod lsh;
 mod mult_conv;
+mod performer;
+pub(crate) mod segments;
 mod softmax;
 mod sparse;
 mod sparse_fixed;
 mod sparse_strided;
 mod transformer_xl;
 
+pub use compressive::Compressive;
+pub use compressive_performer::CompressivePerformer;
 pub use favor::Favor;
 pub(crate) use linformer::columns as linformer_columns;
 pub use linformer::{Linformer, Squeeze, When};
@@ -28,6 +34,7 @@ pub use linformer_blockwise::LinformerBlockwise;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
+pub use performer::{Performer, Window, Windows};
 pub use softmax::{Kv, Relation, Softmax};
 pub use transformer_xl::{Past, Reach, Segment, Start, TransformerXl};
 
@@ -260,4 +267,7 @@ pub const REGISTRY: &[Spec] = &[
     transformer_xl::SPEC,
     linformer::SPEC,
     linformer_blockwise::SPEC,
+    performer::SPEC,
+    compressive::SPEC,
+    compressive_performer::SPEC,
 ];

@@ -50,7 +50,15 @@ impl Weights {
 
     /// The same of a tensor with more dimensions, `shape`, whose numbers lie as those of the matrix that `form` describes.
     pub fn packed_of(&self, name: &str, shape: &[usize], form: &Form, bias: Option<Vec<f32>>) -> Result<Packed> {
-        let precision = self.store.precision();
+        self.packed_as(self.store.precision(), name, shape, form, bias)
+    }
+
+    /// The matrix `name` in f32, whatever the precision of this load: for what is small and stands in an exponent.
+    pub fn packed_exact(&self, name: &str, form: &Form) -> Result<Packed> {
+        self.packed_as(Precision::F32, name, &form.shape(), form, None)
+    }
+
+    fn packed_as(&self, precision: Precision, name: &str, shape: &[usize], form: &Form, bias: Option<Vec<f32>>) -> Result<Packed> {
         let full = self.name(name);
         if precision == Precision::Int8 && form.inputs > INTEGERS {
             return Err(Error::new(format!(

@@ -9,7 +9,7 @@ use crate::kernel::simd::Lanes;
 use std::ops::Range;
 
 /// An [`Element`] that registers can be filled with.
-pub(super) trait Load: Element {
+pub(in crate::kernel) trait Load: Element {
     /// Reads `L::N` numbers, exactly.
     ///
     /// # Safety

@@ -36,9 +36,9 @@ pub(super) unsafe fn times_exp<L: Lanes>(f: L, high: L, low: L) -> L {
     }
 }
 
-/// e^x for x ≤ 0.
+/// e^x for x ≤ 0, or hardly more.
 #[inline(always)]
-pub(super) unsafe fn exp<L: Lanes>(x: L) -> L {
+pub(in crate::kernel) unsafe fn exp<L: Lanes>(x: L) -> L {
     // SAFETY: the caller has checked the instruction set
     unsafe { times_exp(L::splat(1.0), x, L::splat(0.0)) }
 }

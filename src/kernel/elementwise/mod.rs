@@ -15,6 +15,7 @@ mod norm;
 mod wide;
 
 pub use activation::{Function, Gelu, GeluTanh, Relu, Silu, Tanh};
+pub(super) use exp::exp;
 pub use exp::{exp_row, log_sum_exp};
 pub use norm::{Norm, add_layer_norm, layer_norm};
 

@@ -1,0 +1,373 @@
+//! The stack of [`super`]: layers with norms of three kinds, rows mixed with their neighbours, two streams.
+
+use crate::block::{Dense, Embedding, FeedForward, LayerNorm, Linear, Positions, check_ids};
+use crate::error::{Error, Result};
+use crate::kernel::elementwise::{Gelu, map, scale};
+use crate::kernel::{slice, tensor};
+use crate::memory::{AnyMemory, Lists, Memory, State};
+use crate::mixer::{Documents, Mixer, Performer, Reader};
+use crate::model::{Info, Model, Probe, Source};
+use crate::timing::phases::Phase;
+use candle_core::Tensor;
+
+/// The whole model; [`Info::reads_only`] tells whether it is causal.
+pub(super) struct Lm {
+    pub info: Info,
+    pub tokens: Embedding,
+    pub positions: Positions,
+    pub layers: Vec<Layer>,
+    pub shift: Option<Shift>,
+    pub reversible: bool,
+    pub norm: LayerNorm,
+    pub output: Dense,
+}
+
+/// One layer.
+pub(super) struct Layer {
+    pub attention: (Wrapped, Performer),
+    pub feed_forward: (Wrapped, Inner),
+}
+
+/// What stands around attention and feed-forward.
+pub(super) struct Wrapped {
+    pub norm: Norm,
+    pub factor: f32,
+}
+
+/// What a half of a layer reads.
+pub(super) enum Norm {
+    Layer(LayerNorm),
+    /// x / max(‖x‖, 1e-5) · g.
+    Scale(f32),
+    /// x itself.
+    None,
+}
+
+/// The feed-forward layer.
+pub(super) enum Inner {
+    Plain(FeedForward),
+    Glu(Glu),
+}
+
+/// W₂ (gelu(W x + b) ⊙ (V x + c)) + b₂.
+pub(super) struct Glu {
+    pub gate: Linear,
+    pub up: Linear,
+    pub down: Linear,
+}
+
+/// Features that come from neighbouring rows.
+#[derive(Clone, Copy)]
+pub(super) struct Shift {
+    pub d: usize,
+    pub causal: bool,
+}
+
+impl Norm {
+    fn forward(&self, xs: &Tensor, d: usize) -> Result<Tensor> {
+        match self {
+            Self::Layer(norm) => norm.forward(xs),
+            Self::None => Ok(xs.clone()),
+            Self::Scale(g) => {
+                let mut out = slice(xs, <[f32]>::to_vec)?;
+                for row in out.chunks_exact_mut(d) {
+                    let square: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
+                    scale(row, (f64::from(*g) / square.sqrt().max(1e-5)) as f32);
+                }
+                tensor(out, xs.shape())
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Layer(norm) => norm.bytes(),
+            Self::Scale(_) => size_of::<f32>(),
+            Self::None => 0,
+        }
+    }
+}
+
+impl Inner {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain(plain) => plain.forward(xs),
+            Self::Glu(Glu { gate, up, down }) => {
+                let out = slice(xs, |x| {
+                    let [mut inner, values] = Linear::apply_all([gate, up], x);
+                    map(Gelu, &mut inner);
+                    inner.iter_mut().zip(&values).for_each(|(x, v)| *x *= v);
+                    down.apply(&inner)
+                })?;
+                tensor(out, xs.shape())
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(plain) => plain.step_bytes(),
+            Self::Glu(Glu { gate, up, down }) => gate.bytes() + up.bytes() + down.bytes(),
+        }
+    }
+
+    fn work_bytes(&self, n: usize) -> usize {
+        match self {
+            Self::Plain(plain) => plain.work_bytes(n),
+            Self::Glu(Glu { up, down, .. }) => n * (2 * up.shape().0 + down.shape().0) * size_of::<f32>(),
+        }
+    }
+}
+
+impl Shift {
+    /// Rows of one text, (t, d), in place; `last` is the row before them and becomes the last of them, nothing where a document is read.
+    fn apply(self, x: &mut [f32], last: Option<&mut Vec<f32>>) {
+        let (d, parts) = (self.d, if self.causal { 2 } else { 3 });
+        let width = d / parts;
+        let old = x.to_vec();
+        let rows = x.len() / d;
+        let before = |t: usize, f: usize, last: Option<&Vec<f32>>| if t > 0 { old[(t - 1) * d + f] } else { last.map_or(0.0, |l| l[f]) };
+        for t in 0..rows {
+            let row = &mut x[t * d..(t + 1) * d];
+            if self.causal {
+                (width..2 * width).for_each(|f| row[f] = before(t, f, last.as_deref()));
+            } else {
+                (0..width).for_each(|f| row[f] = if t + 1 < rows { old[(t + 1) * d + f] } else { 0.0 });
+                (2 * width..3 * width).for_each(|f| row[f] = before(t, f, None));
+            }
+        }
+        if let (Some(last), true) = (last, rows > 0) {
+            last.copy_from_slice(&old[(rows - 1) * d..]);
+        }
+    }
+}
+
+/// What a layer reads and remembers.
+enum Side<'a> {
+    /// The memories of attention and, with shifts, of the rows before.
+    Causal(&'a mut dyn AnyMemory, Option<[&'a mut Lists; 2]>),
+    Documents(&'a Documents),
+}
+
+impl Lm {
+    fn width(&self) -> usize {
+        self.norm.bytes() / (2 * size_of::<f32>())
+    }
+
+    /// The normed rows, mixed with their neighbours: attention 0, feed-forward 1.
+    fn before(&self, wrapped: &Wrapped, xs: &Tensor, side: &mut Side, half: usize) -> Result<Tensor> {
+        let d = self.width();
+        let normed = wrapped.norm.forward(xs, d)?;
+        let Some(shift) = self.shift else { return Ok(normed) };
+        let mut x = slice(&normed, <[f32]>::to_vec)?;
+        match side {
+            Side::Causal(_, lasts) => {
+                let lasts = lasts.as_mut().map(|l| &mut l[half].0).ok_or_else(foreign)?;
+                let share = (x.len() / lasts.len().max(1)).max(1);
+                x.chunks_mut(share).zip(lasts).for_each(|(x, last)| shift.apply(x, Some(last)));
+            }
+            Side::Documents(documents) => documents.ranges().for_each(|r| shift.apply(&mut x[r.start * d..r.end * d], None)),
+        }
+        tensor(x, normed.shape())
+    }
+
+    /// What attention adds to x.
+    fn attention(&self, layer: &Layer, xs: &Tensor, side: &mut Side) -> Result<Tensor> {
+        let (wrapped, attention) = &layer.attention;
+        let xs = self.before(wrapped, xs, side, 0)?;
+        let out = match side {
+            Side::Causal(memory, _) => {
+                let memory = memory.as_any_mut().downcast_mut().ok_or_else(foreign)?;
+                Mixer::forward(attention, &xs, memory)?
+            }
+            Side::Documents(documents) => Reader::read(attention, &xs, documents)?,
+        };
+        wrapped.times(out)
+    }
+
+    /// What the feed-forward layer adds to x.
+    fn feed_forward(&self, layer: &Layer, xs: &Tensor, side: &mut Side) -> Result<Tensor> {
+        let (wrapped, inner) = &layer.feed_forward;
+        wrapped.times(inner.forward(&self.before(wrapped, xs, side, 1)?)?)
+    }
+
+    /// One layer over both streams, which are one if the model is not reversible.
+    fn layer(&self, layer: &Layer, (a, b): (Tensor, Tensor), side: &mut Side, probe: &Probe) -> Result<(Tensor, Tensor)> {
+        let from = if self.reversible { &b } else { &a };
+        let a = (&a + probe.time(Phase::SelfAttention, || self.attention(layer, from, side))?)?;
+        let to = if self.reversible { &b } else { &a };
+        let b = (to + probe.time(Phase::FeedForward, || self.feed_forward(layer, &a, side))?)?;
+        Ok(if self.reversible { (a, b) } else { (b.clone(), b) })
+    }
+
+    /// What comes out of the streams.
+    fn joined(&self, (a, b): &(Tensor, Tensor)) -> Result<Tensor> {
+        if self.reversible { Ok((a + b)?) } else { Ok(a.clone()) }
+    }
+
+    /// Embedded rows through all layers; the sides of the layers one after the other. Records `decoder.0` or `encoder.0` to N, before the last norm.
+    fn run<'a>(&self, xs: Tensor, probe: &Probe, mut side: impl FnMut() -> Result<Side<'a>>) -> Result<Tensor> {
+        let name = if self.info.reads_only.is_some() { "encoder" } else { "decoder" };
+        probe.record(|| format!("{name}.0"), &xs);
+        let mut streams = (xs.clone(), xs);
+        for (i, layer) in self.layers.iter().enumerate() {
+            streams = self.layer(layer, streams, &mut side()?, probe)?;
+            if probe.collects() {
+                let joined = self.joined(&streams)?;
+                probe.record(|| format!("{name}.{}", i + 1), &joined);
+            }
+        }
+        self.norm.forward(&self.joined(&streams)?)
+    }
+
+    fn state(&self, rows: usize, probe: Probe) -> Result<State> {
+        let mut layers: Vec<Box<dyn AnyMemory>> = Vec::new();
+        for layer in &self.layers {
+            layers.push(Box::new(Mixer::memory(&layer.attention.1, rows)?));
+            if let Some(shift) = self.shift {
+                layers.push(Box::new(Lasts([Lists::zeros(rows, shift.d), Lists::zeros(rows, shift.d)])));
+            }
+        }
+        Ok(State { seen: vec![0; rows], layers, probe })
+    }
+
+    /// Reads t tokens a row, (b, t, d).
+    fn read(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
+        let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
+        let ids = tokens.concat();
+        check_ids(&ids, self.info.vocab_size)?;
+        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
+        let probe = state.probe.clone();
+        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
+        let mut memories = state.layers.iter_mut();
+        let out = self.run(xs.reshape((b, t, ()))?, &probe, || {
+            let memory = memories.next().ok_or_else(foreign)?.as_mut();
+            let lasts = match self.shift {
+                Some(_) => {
+                    let Lasts([a, b]) = memories.next().ok_or_else(foreign)?.as_any_mut().downcast_mut::<Lasts>().ok_or_else(foreign)?;
+                    Some([a, b])
+                }
+                None => None,
+            };
+            Ok(Side::Causal(memory, lasts))
+        })?;
+        state.seen.iter_mut().for_each(|s| *s += t);
+        Ok(out)
+    }
+
+    /// (Σ n, d), and where the documents lie in it.
+    fn documents(&self, source: &Source) -> Result<(Tensor, Documents)> {
+        let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
+        if lengths.contains(&0) {
+            return Err(Error::new("a document has no tokens"));
+        }
+        let ids: Vec<u32> = source.rows.concat();
+        check_ids(&ids, self.info.vocab_size)?;
+        let documents = Documents::new(lengths, self.info.global(source)?)?;
+        let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
+        let xs = source.probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
+        Ok((self.run(xs, &source.probe, || Ok(Side::Documents(&documents)))?, documents))
+    }
+
+    /// Bytes of activations at the peak of reading n tokens: the streams, and what the hungriest layer holds.
+    fn work_bytes(&self, n: usize) -> usize {
+        let layer = |l: &Layer| Mixer::work_bytes(&l.attention.1, n).max(l.feed_forward.1.work_bytes(n));
+        self.layers.iter().map(layer).max().unwrap_or(0) + 2 * n * self.norm.bytes()
+    }
+}
+
+impl Wrapped {
+    fn times(&self, xs: Tensor) -> Result<Tensor> {
+        if self.factor == 1.0 { Ok(xs) } else { Ok((xs * f64::from(self.factor))?) }
+    }
+}
+
+/// The last normed row before attention and before the feed-forward layer.
+#[derive(Clone)]
+struct Lasts([Lists; 2]);
+
+impl Memory for Lasts {
+    fn select(&mut self, rows: &[usize]) -> Result<()> {
+        self.0.iter_mut().try_for_each(|l| Memory::select(l, rows))
+    }
+
+    fn join(&mut self, others: Vec<Self>) -> Result<()> {
+        for Self([a, b]) in others {
+            self.0[0].0.extend(a.0);
+            self.0[1].0.extend(b.0);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(Memory::bytes).sum()
+    }
+}
+
+fn foreign() -> Error {
+    Error::new("the state belongs to another model")
+}
+
+impl Model for Lm {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
+        if self.info.reads_only.is_some() {
+            self.documents(source)?;
+            let first = source.rows.iter().filter_map(|row| row.first().copied()).collect();
+            return Ok((State { seen: vec![0; source.rows.len()], layers: Vec::new(), probe: source.probe.clone() }, first));
+        }
+        self.info.global(source)?; // there is none
+        let (mut states, mut last) = (Vec::new(), Vec::new());
+        for row in &source.rows {
+            let (token, before) = row.split_last().ok_or_else(|| Error::new("a prompt has no tokens"))?;
+            check_ids([token], self.info.vocab_size)?;
+            let mut state = self.state(1, source.probe.clone())?;
+            if !before.is_empty() {
+                self.read(&[before.to_vec()], &mut state)?;
+            }
+            states.push(state);
+            last.push(*token);
+        }
+        let mut all = self.state(0, source.probe.clone())?;
+        all.join(states)?;
+        Ok((all, last))
+    }
+
+    fn state_bytes(&self, _source: usize, target: usize) -> usize {
+        if self.info.reads_only.is_some() {
+            return 0;
+        }
+        let lasts = self.shift.map_or(0, |s| 2 * s.d * size_of::<f32>());
+        self.layers.iter().map(|l| l.attention.1.bytes_at(target) + lasts).sum()
+    }
+
+    fn step_bytes(&self) -> usize {
+        let layer = |l: &Layer| {
+            l.attention.0.norm.bytes() + l.attention.1.weight_bytes() + l.feed_forward.0.norm.bytes() + l.feed_forward.1.bytes()
+        };
+        let layers: usize = self.layers.iter().map(layer).sum();
+        self.tokens.row_bytes() + self.positions.row_bytes() + layers + self.norm.bytes() + self.output.bytes()
+    }
+
+    fn encode_bytes(&self, source: usize) -> usize {
+        self.work_bytes(source) + self.state_bytes(0, source)
+    }
+
+    fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
+        self.info.decodes()?;
+        let xs = self.read(tokens, state)?;
+        state.probe.time(Phase::Logits, || self.output.forward(&xs))
+    }
+
+    fn fill(&self, source: &Source) -> Result<Vec<Tensor>> {
+        if self.info.reads_only.is_none() {
+            return Err(Error::usage(format!("`{}` is causal: it does not fill in tokens from both sides", self.info.model_type)));
+        }
+        let (xs, documents) = self.documents(source)?;
+        let logits = source.probe.time(Phase::Logits, || self.output.forward(&xs))?;
+        documents.ranges().map(|r| Ok(logits.narrow(0, r.start, r.len())?)).collect()
+    }
+}

@@ -1,0 +1,347 @@
+//! The Compressive Performer (Ragupathi, Shanmuganathan, Madhavan 2021, "Compressive Performers in Language Modelling"): FAVOR in the place of softmax over the
+//! queues of a Compressive Transformer.
+//!
+//! Its Algorithm 1, line by line, and where each is done:
+//!
+//! | line | there | here |
+//! |---|---|---|
+//! | 1, 2 | mem ← 0; cmem ← 0 | [`InitMem`]: empty by default |
+//! | 3 | for each time step t | a segment of T tokens, see [`super::segments`] |
+//! | 4 | h(1) ← x W_emb | the embeddings of `effattn_lm` |
+//! | 5 | for each layer i | the layers of `effattn_lm` |
+//! | 6 | fifo ← concat(cmem, mem, h) | `Row::compressed`, `Row::recent`, its last rows being the segment |
+//! | 7 | q, k, v ← projection(fifo) | q of h alone (A1); k, v of memory rows once a segment |
+//! | 8 | a_favor ← FastAttention(q, k, v) | S_t = S_{t−1} + φ(k_t) v_tᵀ, z_t = z_{t−1} + φ(k_t), out_t = φ(q_t) S_t / (φ(q_t) · z_t), begun with the sums over the queues |
+//! | 9 | a ← a_favor + h | the layer's residual |
+//! | 10 | old_mem ← mem[:n_oldest] | what overflows l_mem (A3) |
+//! | 11 | new_cmem ← f_c(old_mem) | [`Compress`] |
+//! | 12 | mem ← concat(mem, h)[−l_mem:] | `Mixer::forward`, `roll` |
+//! | 13 | cmem ← concat(cmem, new_cmem)[−l_cmem:] | `roll` |
+//! | 14 | h(i+1) ← pre_norm(linear(a)) + pre_norm(a) | `"block": "sum_of_norms"` of `effattn_lm` |
+//!
+//! The paper leaves much open. What was chosen, and the other readings there are:
+//!
+//! | | open in the paper | here | option |
+//! |---|---|---|---|
+//! | A1 | q has as many rows as the queue, and is added to h | q of h only | |
+//! | A2 | who sees whom | memories fully visible, causal inside the segment; else a language model would read what it predicts | |
+//! | A3 | n_oldest | the rows of cat(mem, h) beyond l_mem; nothing is compressed before | |
+//! | A3b | n_oldest not a multiple of c | c − n mod c zero rows on the left | `padding`: `left`; `lucidrains` has n mod c and drops the newest rows |
+//! | A3c | "attention weights are stored", Algorithm 1 stores h | the mixer's input: h with `sum_of_norms`, norm(h) with `pre_norm` | `block` of `effattn_lm`; `store`: `input` |
+//! | A4 | pre_norm(linear(a)) + pre_norm(a) | two norms with parameters of their own, one linear layer, no non-linearity | `block`: `sum_of_norms`; `pre_norm` is the usual layer |
+//! | A5 | "relative positional encoding" at the embeddings | rotary places, which FAVOR can use, absolute in the text; a compressed row has that of the last row it covers | `relative`: `rotary`; null, with `positions` of `effattn_lm` |
+//! | A6 | heads, output projection | both | `n_heads` 1 and an identity in `out_proj` are to the letter |
+//! | A7 | output layer | untied, no norm at the end with `sum_of_norms` | `tie_word_embeddings`, `final_norm` |
+//! | A8 | eq. 3, dim' = (dim − f)/(s + 1) | ⌊(dim − f)/s⌋ + 1 with f = s = c, as every convolution has it: the formula is misprinted | |
+//! | A9 | the autoencoder | its encoder is the convolution; a decoder in the checkpoint is for training and not read | `compress`: `conv`, `autoencoder`, `mean`, `max` |
+//! | A10 | mem "empty" in the text, 0 in Algorithm 1 | empty | `init_mem`: `empty`; `zeros` are seen: φ(0) enters z and dilutes |
+//! | A13 | eq. 2 has no normaliser | normalised | |
+//! | A14 | what keeps φ finite | a running maximum over cat(cmem, mem, segment), begun anew with each segment; no ε in the softmax kernel | `kernel`: `softmax`, `relu`; `kernel_epsilon` |
+//!
+//! | here | paper |
+//! |---|---|
+//! | `segment`, `memory`, `compressed`, `ratio` | sequence length 768, l_mem 768, l_cmem 1152, c 4 |
+//! | `features` | m, rows of the random matrix `projection` (m, d_k) |
+//!
+//! The state of a layer: the rows of both queues and of the segment, S and z. When a segment is full S and z are summed anew over the queues, (l_mem + l_cmem) / T
+//! rows a token, some rows at a time, so that nothing as long as the queues is held beside them. A sum that were changed instead would drift.
+//!
+//! Loads: `compressive_performer` of `effattn_lm`; the authors published no checkpoint.
+
+use super::performer::features;
+use super::segments::{Compress, InitMem, Padding, Queues, rounds, select};
+use super::{Growth, Mixer, Place, Spec, options};
+use crate::block::{Dense, Projections, Rotary, RotaryStyle};
+use crate::error::{Error, Result};
+use crate::kernel::features::Features;
+use crate::kernel::linear_attention::Turn;
+use crate::kernel::{slice, tensor};
+use crate::memory::Memory;
+use candle_core::Tensor;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "compressive_performer",
+    paper: "Compressive Performers in Language Modelling",
+    state: Growth::Bounded,
+    causal: true,
+    bidirectional: false,
+    mixer: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
+    reader: None,
+    tiny: &[
+        r#"{"name": "compressive_performer", "segment": 5, "memory": 7, "compressed": 4, "ratio": 3, "features": 12, "sum_of_norms": true}"#,
+        r#"{"name": "compressive_performer", "segment": 6, "memory": 3, "compressed": 5, "ratio": 2, "features": 10, "compress": "mean", "init_mem": "zeros"}"#,
+        r#"{"name": "compressive_performer", "segment": 8, "memory": 10, "compressed": 6, "ratio": 3, "features": 12, "compress": "autoencoder", "kernel": "relu", "relative": null, "padding": "lucidrains"}"#,
+        r#"{"name": "compressive_performer", "segment": 4, "memory": 9, "compressed": 4, "ratio": 4, "features": 7, "compress": "max", "rotary_style": "interleaved", "kernel_epsilon": 0.01, "sum_of_norms": true}"#,
+    ],
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    segment: usize,
+    memory: usize,
+    compressed: usize,
+    ratio: usize,
+    features: usize,
+    #[serde(default)]
+    compress: Name,
+    #[serde(default)]
+    kernel: KernelName,
+    kernel_epsilon: Option<f64>,
+    #[serde(default = "rotary")]
+    relative: Option<Relative>,
+    rotary_base: Option<f64>,
+    rotary_style: Option<RotaryStyle>,
+    #[serde(default)]
+    store: Store,
+    #[serde(default)]
+    init_mem: InitMem,
+    #[serde(default)]
+    padding: Padding,
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Name {
+    Mean,
+    Max,
+    #[default]
+    Conv,
+    Autoencoder,
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum KernelName {
+    #[default]
+    Softmax,
+    Relu,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Relative {
+    Rotary,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum Store {
+    #[default]
+    Input,
+}
+
+fn rotary() -> Option<Relative> {
+    Some(Relative::Rotary)
+}
+
+fn load(entry: &Value, place: &Place) -> Result<CompressivePerformer> {
+    let o: Options = options(entry)?;
+    let Store::Input = o.store;
+    let Options { segment, memory, compressed, ratio, padding, .. } = o;
+    let queues = Queues { segment, memory, compressed, ratio, padding }.checked()?;
+    let d = place.d;
+    let conv = place.w.pp("compress");
+    let compress = match o.compress {
+        Name::Mean => Compress::Mean,
+        Name::Max => Compress::Max,
+        Name::Conv | Name::Autoencoder => Compress::conv(&conv, d, ratio)?,
+    };
+    if o.compress == Name::Autoencoder {
+        ["weight", "bias"].iter().for_each(|name| conv.pp("decoder").skip(name));
+    }
+    if o.relative.is_none() && (o.rotary_base.is_some() || o.rotary_style.is_some()) {
+        return Err(Error::new("config.json: `mixer`: `rotary_base` and `rotary_style` without \"relative\": \"rotary\""));
+    }
+    let rotary = o.relative.map(|_| Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default()));
+    Ok(CompressivePerformer {
+        d,
+        projections: place.projections()?,
+        features: features(place, (o.features, o.kernel == KernelName::Relu, o.kernel_epsilon))?,
+        queues,
+        compress,
+        rotary: rotary.transpose()?,
+        init: o.init_mem.resolve(place.init_mem)?,
+    })
+}
+
+/// The attention.
+pub struct CompressivePerformer {
+    d: usize,
+    projections: Projections,
+    features: Features,
+    queues: Queues,
+    compress: Compress,
+    rotary: Option<Rotary>,
+    init: InitMem,
+}
+
+/// Queues, segment and sums of each row of a batch.
+#[derive(Debug, Clone)]
+pub struct Fifo(Vec<Row>);
+
+#[derive(Debug, Clone)]
+struct Row {
+    /// Tokens read.
+    seen: usize,
+    /// cmem, (rows, d).
+    compressed: Vec<f32>,
+    /// Where its rows stand in the text.
+    places: Vec<i64>,
+    /// mem, and behind it the segment so far, (rows, d).
+    recent: Vec<f32>,
+    /// Sums over cmem, mem and the segment so far.
+    sums: Vec<f32>,
+}
+
+impl Memory for Fifo {
+    fn select(&mut self, rows: &[usize]) -> Result<()> {
+        select(&mut self.0, rows);
+        Ok(())
+    }
+
+    fn join(&mut self, others: Vec<Self>) -> Result<()> {
+        self.0.extend(others.into_iter().flat_map(|o| o.0));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let row =
+            |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + size_of_val(&r.sums[..]);
+        self.0.iter().map(row).sum()
+    }
+}
+
+/// Rows of the queues that are projected and summed together.
+const TOGETHER: usize = 128;
+
+impl CompressivePerformer {
+    fn inner(&self) -> usize {
+        self.features.heads * self.features.width
+    }
+
+    fn turn(&self, x: &mut [f32], places: impl Iterator<Item = i64>) {
+        if let Some(rotary) = &self.rotary {
+            rotary.apply_signed(x, self.features.heads, places);
+        }
+    }
+
+    fn empty_sums(&self) -> Vec<f32> {
+        self.features.sums(1).0.swap_remove(0)
+    }
+
+    fn fresh(&self) -> Row {
+        let mut row = Row { seen: 0, compressed: Vec::new(), places: Vec::new(), recent: Vec::new(), sums: self.empty_sums() };
+        if self.init == InitMem::Zeros {
+            row.compressed = vec![0.0; self.queues.compressed * self.d];
+            row.places = self.queues.places_before().take(self.queues.compressed).collect();
+            row.recent = vec![0.0; self.queues.memory * self.d];
+            self.sum(&mut row);
+        }
+        row
+    }
+
+    /// Sums the keys of both queues, which begin a segment.
+    fn sum(&self, row: &mut Row) {
+        row.sums = self.empty_sums();
+        let recent = row.seen as i64 - (row.recent.len() / self.d) as i64..row.seen as i64;
+        let queues: [(&[f32], Box<dyn Iterator<Item = i64>>); 2] =
+            [(&row.compressed, Box::new(row.places.iter().copied())), (&row.recent, Box::new(recent))];
+        for (rows, mut places) in queues {
+            for part in rows.chunks(TOGETHER * self.d) {
+                let [mut k, v] = Dense::all([&self.projections.k, &self.projections.v], part);
+                self.turn(&mut k, places.by_ref().take(part.len() / self.d));
+                self.features.attend(&mut [Turn { q: &[], k: &k, v: &v, sums: &mut row.sums }]);
+            }
+        }
+    }
+
+    /// Moves a full segment into the queues.
+    fn roll(&self, row: &mut Row) {
+        let d = self.d;
+        let rows = row.recent.len() / d;
+        let n = rows.saturating_sub(self.queues.memory);
+        if self.queues.compressed > 0 {
+            row.compressed.extend(self.compress.apply(&row.recent[..n * d], d, &self.queues));
+            let begin = row.seen as i64 - rows as i64;
+            row.places.extend(self.queues.last_covered(n).map(|p| begin + p as i64));
+            let drop = row.places.len().saturating_sub(self.queues.compressed);
+            row.compressed.drain(..drop * d);
+            row.places.drain(..drop);
+        }
+        row.recent.drain(..n * d);
+        self.sum(row);
+    }
+}
+
+impl Mixer for CompressivePerformer {
+    type Memory = Fifo;
+
+    fn memory(&self, rows: usize) -> Result<Fifo> {
+        Ok(Fifo(if rows == 0 { Vec::new() } else { vec![self.fresh(); rows] }))
+    }
+
+    fn bytes_at(&self, positions: usize) -> usize {
+        let (recent, compressed) = match self.init {
+            InitMem::Empty => self.queues.lengths_at(positions),
+            InitMem::Zeros => (self.queues.memory, self.queues.compressed),
+        };
+        let rows = recent + self.queues.open_at(positions) + compressed;
+        rows * self.d * size_of::<f32>() + compressed * size_of::<i64>() + self.features.sum_bytes()
+    }
+
+    /// The convolution is not counted: a step does not read it, but for the one that fills a segment.
+    fn weight_bytes(&self) -> usize {
+        self.projections.bytes() + self.features.bytes()
+    }
+
+    fn work_bytes(&self, t: usize) -> usize {
+        self.projections.work_bytes(t) + self.features.work_bytes(t)
+    }
+
+    fn forward(&self, xs: &Tensor, memory: &mut Fifo) -> Result<Tensor> {
+        let (_, t, d) = xs.dims3()?;
+        let inner = self.inner();
+        let Projections { q, k, v, out } = &self.projections;
+        let mixed = slice(xs, |x| {
+            let [mut q, mut k, v] = Dense::all([q, k, v], x); // (b t, h w)
+            let seen: Vec<usize> = memory.0.iter().map(|r| r.seen).collect();
+            let places = || seen.iter().flat_map(|&s| (s as i64..).take(t));
+            self.turn(&mut q, places());
+            self.turn(&mut k, places());
+            let mut told = vec![0.0; q.len()];
+            for round in rounds(&seen, t, self.queues.segment) {
+                let mut parts = round.iter().peekable();
+                let mut turns = Vec::with_capacity(round.len());
+                for (r, row) in memory.0.iter_mut().enumerate() {
+                    let Some(&(_, first, n)) = parts.next_if(|part| part.0 == r) else { continue };
+                    let tokens = r * t + first..r * t + first + n;
+                    row.recent.extend_from_slice(&x[tokens.start * d..tokens.end * d]);
+                    row.seen += n;
+                    let here = tokens.start * inner..tokens.end * inner;
+                    turns.push(Turn { q: &q[here.clone()], k: &k[here.clone()], v: &v[here], sums: &mut row.sums });
+                }
+                let attended = self.features.attend(&mut turns);
+                let mut rest = &attended[..];
+                for &(r, first, n) in &round {
+                    let part;
+                    (part, rest) = rest.split_at(n * inner);
+                    told[(r * t + first) * inner..][..n * inner].copy_from_slice(part);
+                }
+                for &(r, ..) in &round {
+                    let row = &mut memory.0[r];
+                    if row.seen.is_multiple_of(self.queues.segment) {
+                        self.roll(row);
+                    }
+                }
+            }
+            out.apply(&told)
+        })?;
+        tensor(mixed, xs.shape())
+    }
+}
+
+#[cfg(test)]
+mod tests;
