@@ -78,11 +78,7 @@ fn the_reference_is_not_causal_and_its_fault_is_ours_only_when_asked_for() {
     let text: Vec<u32> = (0..40).map(|i| 3 + i * 7 % 58).collect();
     let changed = |quirks: bool| {
         let model = model(quirks);
-        let before = logits(&*model, &[&text]);
-        (0..61).any(|last| {
-            let other = [&text[..39], &[last]].concat();
-            logits(&*model, &[&other])[..39] != before[..39]
-        })
+        logits(&*model, &[&text])[..20] != logits(&*model, &[&text[..20]])
     };
     assert!(changed(true) && !changed(false));
     let cut = |quirks: bool| logits(&*model(quirks), &[&text]) != logits(&*model(quirks), &[&text[..11], &text[11..]]);
