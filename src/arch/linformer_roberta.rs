@@ -205,7 +205,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     };
     // what fairseq stores of a model's training
     let words = ["dropout", "quant_noise", "freeze_compress", "package", "class", "tokens_per_sample", "pooler_"];
-    let unread = unread(&c.rest).into_iter().filter(|key| key != "mask_token_id" && !words.iter().any(|w| key.contains(w))).collect();
+    let unread = unread(&c.rest).into_iter().filter(|key| !words.iter().any(|w| key.contains(w))).collect();
     Ok(Loaded { model: Box::new(model), unread })
 }
 
