@@ -70,6 +70,11 @@ impl Probe {
         Self { phases: Some(phases), ..Self::default() }
     }
 
+    /// The same timer, collecting nothing.
+    pub fn timer(&self) -> Self {
+        Self { named: None, ..self.clone() }
+    }
+
     /// Runs `f`, timed if somebody asked.
     pub fn time<T>(&self, phase: Phase, f: impl FnOnce() -> T) -> T {
         match &self.phases {
@@ -162,7 +167,8 @@ pub trait Model: Send + Sync {
 
     /// [`Model::fill`] at one position of each document, (b, v).
     fn fill_at(&self, source: &Source, at: &[usize]) -> Result<Tensor> {
-        let rows: Vec<Tensor> = self.fill(source)?.iter().zip(at).map(|(row, at)| row.narrow(0, *at, 1)).collect::<candle_core::Result<_>>()?;
+        let rows: Vec<Tensor> =
+            self.fill(source)?.iter().zip(at).map(|(row, at)| row.narrow(0, *at, 1)).collect::<candle_core::Result<_>>()?;
         Ok(Tensor::cat(&rows, 0)?)
     }
 }

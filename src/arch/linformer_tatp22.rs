@@ -161,10 +161,16 @@ impl Config {
             );
         }
         if self.causal && self.k_reduce_by_layer > 0 && !self.full_attention && self.parameter_sharing != Sharing::Layerwise {
-            return refused("`causal` with `k_reduce_by_layer`", "the reference's mask has `dim_k` columns in every layer, and fails there too");
+            return refused(
+                "`causal` with `k_reduce_by_layer`",
+                "the reference's mask has `dim_k` columns in every layer, and fails there too",
+            );
         }
         if self.ff_intermediate.is_some() && (self.parameter_sharing == Sharing::Layerwise || !self.include_ff) {
-            return refused("`ff_intermediate` where layers share E, or without feed-forward layers", "the reference refuses the first, and fails at the second");
+            return refused(
+                "`ff_intermediate` where layers share E, or without feed-forward layers",
+                "the reference refuses the first, and fails at the second",
+            );
         }
         if self.method == Method::Convolution && self.rows(0) > self.input_size {
             return refused("`method` \"convolution\" with more rows than positions", "a window would be shorter than a position");
@@ -197,7 +203,9 @@ impl Config {
         match self.activation.as_str() {
             "gelu" => Ok(Activation::Gelu),
             "relu" => Ok(Activation::Relu),
-            other => Err(Error::new(format!("config.json: `activation` \"{other}\" is not implemented")).hint("the package has gelu and relu")),
+            other => {
+                Err(Error::new(format!("config.json: `activation` \"{other}\" is not implemented")).hint("the package has gelu and relu"))
+            }
         }
     }
 }
@@ -244,14 +252,11 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
         let (inputs, outputs) = c.features(i);
         let at = layers.pp(parts.len());
         let norm = |w: &Weights, d: usize| LayerNorm::load(&w.pp("norm"), d, EPS);
-        parts.push(Part {
-            f: Function::Attention(attention(&c, i, &at.pp("fn"), &mut shared)?),
-            resample: None,
-            norm: norm(&at, inputs)?,
-        });
+        parts.push(Part { f: Function::Attention(attention(&c, i, &at.pp("fn"), &mut shared)?), resample: None, norm: norm(&at, inputs)? });
         if c.include_ff {
             let at = layers.pp(parts.len());
-            let (up, down) = (Linear::load(&at.pp("fn").pp("w_1"), (c.dim_ff, inputs))?, Linear::load(&at.pp("fn").pp("w_2"), (outputs, c.dim_ff))?);
+            let (up, down) =
+                (Linear::load(&at.pp("fn").pp("w_1"), (c.dim_ff, inputs))?, Linear::load(&at.pp("fn").pp("w_2"), (outputs, c.dim_ff))?);
             let resample = (inputs != outputs).then(|| Linear::load(&at.pp("resample"), (outputs, inputs))).transpose()?;
             parts.push(Part { f: Function::FeedForward(FeedForward::new(up, down, c.activation()?)), resample, norm: norm(&at, outputs)? });
         }
@@ -354,8 +359,10 @@ fn leave(w: &Weights, name: &str) {
 fn copy(w: &Weights, name: &str, (of, other): (&Weights, &str)) -> Result<()> {
     for (name, other) in names(name).iter().zip(names(other)) {
         if w.has(name) && !w.holds_same(name, (of, &other)) {
-            return Err(Error::new(format!("config.json: `parameter_sharing` says that `{name}` is shared, but the checkpoint holds copies that differ"))
-                .hint("it belongs to a model that shares less"));
+            return Err(Error::new(format!(
+                "config.json: `parameter_sharing` says that `{name}` is shared, but the checkpoint holds copies that differ"
+            ))
+            .hint("it belongs to a model that shares less"));
         }
         w.skip(name);
     }
@@ -391,8 +398,11 @@ impl Fixed {
             return Err(Error::new("a document has no tokens"));
         }
         if let Some(n) = lengths.iter().find(|n| **n > self.size) {
-            return Err(Error::new(format!("position {} is beyond the {} positions of this model: a text has {n} tokens", self.size, self.size))
-                .hint("its texts have exactly as many tokens as `input_size`: shorten the text"));
+            return Err(Error::new(format!(
+                "position {} is beyond the {} positions of this model: a text has {n} tokens",
+                self.size, self.size
+            ))
+            .hint("its texts have exactly as many tokens as `input_size`: shorten the text"));
         }
         if let Some(n) = lengths.iter().find(|n| **n != self.size) {
             return Err(Error::new(format!("a text of {n} tokens, but this model reads exactly {}", self.size))
@@ -404,6 +414,7 @@ impl Fixed {
         let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
         let probe = &source.probe;
         let mut xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
+        probe.record(|| "encoder.0".into(), &xs);
         if let Some((before, _)) = &self.project {
             xs = before.forward(&xs)?;
         }
@@ -414,7 +425,9 @@ impl Fixed {
                 Function::FeedForward(_) => (Phase::FeedForward, false),
             };
             if first {
-                probe.record(|| format!("encoder.{layer}"), &xs);
+                if layer > 0 {
+                    probe.record(|| format!("encoder.{layer}"), &xs);
+                }
                 layer += 1;
             }
             xs = probe.time(phase, || {

@@ -97,7 +97,9 @@ impl Model for EncoderOnly {
         let (xs, documents) = self.read(source)?;
         let rows = documents.ranges().zip(at).map(|(r, at)| {
             let inside = *at < r.len();
-            inside.then(|| xs.narrow(0, r.start + at, 1)).ok_or_else(|| Error::new(format!("position {at} of a document of {} tokens", r.len())))?
+            inside
+                .then(|| xs.narrow(0, r.start + at, 1))
+                .ok_or_else(|| Error::new(format!("position {at} of a document of {} tokens", r.len())))?
                 .map_err(Error::from)
         });
         self.logits(&Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)?, source)

@@ -75,7 +75,11 @@ fn turned(x: &[f32], w: usize, room: usize) -> Vec<f32> {
     };
     debug_assert!(x.len() <= w * room);
     let tiles = w.div_ceil(TILE);
-    if x.len() < SERIAL { (0..tiles).for_each(task) } else { pool::each(tiles, task) }
+    if x.len() < SERIAL {
+        (0..tiles).for_each(task)
+    } else {
+        pool::each(tiles, task)
+    }
     out
 }
 

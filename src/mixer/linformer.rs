@@ -117,7 +117,9 @@ fn load(entry: &Value, place: &Place) -> Result<Linformer> {
     let (e, f) = match o.share {
         Share::None | Share::Headwise => (of("project_k")?, Some(of("project_v")?)),
         Share::KeyValue => (of("project_k")?, None),
-        Share::Layerwise => (vec![place.root.shared("project.weight", || Ok(Squeeze::Matrix(whole(&place.root.pp("project"), sizes)?)))?], None),
+        Share::Layerwise => {
+            (vec![place.root.shared("project.weight", || Ok(Squeeze::Matrix(whole(&place.root.pp("project"), sizes)?)))?], None)
+        }
     };
     let inner = place.heads.count * place.heads.width;
     let one = |name: &str| place.linear(name, (inner, place.d), place.qkv_bias);
@@ -309,7 +311,8 @@ impl Reader for Linformer {
                 (When::Keys, Some(v)) => Dense::all([&self.q, &self.k, v], x),
                 (When::Keys, None) => [self.q.apply(x), self.k.apply(x), Vec::new()],
             }; // (Σ n, h w)
-            let part = |y: &'_ [f32], r: &std::ops::Range<usize>, wide: usize| y.get(r.start * wide..r.end * wide).unwrap_or_default().to_vec();
+            let part =
+                |y: &'_ [f32], r: &std::ops::Range<usize>, wide: usize| y.get(r.start * wide..r.end * wide).unwrap_or_default().to_vec();
             let wide = self.k.shape().0;
             let of = |r: std::ops::Range<usize>| self.keys(&x[r.start * d..r.end * d], [&part(&k, &r, wide), &part(&v, &r, wide)]);
             let keys: Vec<Keys> = documents.ranges().map(of).collect();
@@ -383,7 +386,9 @@ mod tests {
                         let documents = Documents::new(vec![n], vec![]).unwrap();
                         let got = reader.read(&tensor(x.clone(), (n, D)).unwrap(), &documents).unwrap().to_vec2::<f32>().unwrap();
                         // feature o of W x(p) + b, or of W Σ_p m(i, p) x(p) + b
-                        let of = |wt: &[f32], b: f64, o: usize, x: &dyn Fn(usize) -> f64| (0..D).map(|c| wide(&wt[o * D + c]) * x(c)).sum::<f64>() + b;
+                        let of = |wt: &[f32], b: f64, o: usize, x: &dyn Fn(usize) -> f64| {
+                            (0..D).map(|c| wide(&wt[o * D + c]) * x(c)).sum::<f64>() + b
+                        };
                         let row = |m: &[f32], wt: &[f32], b: &[f32], i: usize, o: usize| -> f64 {
                             let sum = |term: &dyn Fn(usize) -> f64| (0..n).map(|p| wide(&m[i * N + p]) * term(p)).sum::<f64>();
                             match when {
@@ -394,7 +399,8 @@ mod tests {
                         for (p, h) in (0..n).flat_map(|p| (0..heads).map(move |h| (p, h))) {
                             let (own, at) = (h % count, if shared_keys { 0 } else { h * w });
                             let q = |c: usize| of(&wq, wide(&bq[h * w + c]), h * w + c, &|i| wide(&x[p * D + i]));
-                            let score = |i: usize| (0..w).map(|c| q(c) * row(&e[own].0, &wk, &bk, i, at + c)).sum::<f64>() / (w as f64).sqrt();
+                            let score =
+                                |i: usize| (0..w).map(|c| q(c) * row(&e[own].0, &wk, &bk, i, at + c)).sum::<f64>() / (w as f64).sqrt();
                             let weights: Vec<f64> = (0..K).map(|i| score(i).exp()).collect();
                             for c in 0..w {
                                 let value = |i: usize| row(&f[own].0, &wv, &bv, i, at + c);

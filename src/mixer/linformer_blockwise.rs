@@ -262,7 +262,8 @@ mod tests {
             let mut memory = Mixer::memory(&mixer, 1).unwrap();
             let got = Mixer::forward(&mixer, &xs, &mut memory).unwrap().to_vec3::<f32>().unwrap();
             assert_eq!(memory.bytes(), Mixer::bytes_at(&mixer, n));
-            let of = |m: usize, p: usize, o: usize| -> f64 { (0..d).map(|c| f64::from(weights[m][o * d + c]) * f64::from(x[p * d + c])).sum() };
+            let of =
+                |m: usize, p: usize, o: usize| -> f64 { (0..d).map(|c| f64::from(weights[m][o * d + c]) * f64::from(x[p * d + c])).sum() };
             let row = |m: usize, e: &[f32], b: usize, i: usize, o: usize| -> f64 {
                 (0..block).map(|p| f64::from(e[i * block + p]) * of(m, b * block + p, o)).sum()
             };
