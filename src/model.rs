@@ -70,6 +70,11 @@ impl Probe {
         Self { phases: Some(phases), ..Self::default() }
     }
 
+    /// The same timer, collecting nothing.
+    pub fn timer(&self) -> Self {
+        Self { named: None, ..self.clone() }
+    }
+
     /// Runs `f`, timed if somebody asked.
     pub fn time<T>(&self, phase: Phase, f: impl FnOnce() -> T) -> T {
         match &self.phases {

@@ -180,7 +180,7 @@ fn names_are_refused_and_nothing_is_run() {
 fn directories_hold_one_checkpoint() {
     let dir = tempfile::tempdir().expect("a directory");
     let here = dir.path();
-    let put = |name: &str, from: &str| drop(std::fs::copy(fixture(from), here.join(name)).expect("copied"));
+    let put = |name: &str, from: &str| _ = std::fs::copy(fixture(from), here.join(name)).expect("copied");
     let run = |more: &[&str]| {
         let got = effattn(here, &[&["convert", "--from", "pytorch", ".", "-o", "out", "-q"], more].concat());
         let _ = std::fs::remove_dir_all(here.join("out"));

@@ -10,7 +10,7 @@
 //! | `reversible` | two streams in turns, their sum at the end |
 //!
 //! `proj_k` and `proj_v` are (N, k): Eᵀ and Fᵀ. There is no norm behind the last layer. The package's gated feed-forward cannot be reached from this class's constructor, so
-//! there is none here. Hidden states of a reversible stack are the mean of the streams.
+//! there is none here. What is recorded behind a reversible layer is the sum of its streams.
 
 use super::{Arch, Loaded, expect, parse, unread};
 use crate::block::{

@@ -206,7 +206,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     };
     // what fairseq stores of a model's training
     let words = ["dropout", "quant_noise", "freeze_compress", "package", "class", "tokens_per_sample", "pooler_"];
-    let unread = unread(&c.rest).into_iter().filter(|key| key != "mask_token_id" && !words.iter().any(|w| key.contains(w))).collect();
+    let unread = unread(&c.rest).into_iter().filter(|key| !words.iter().any(|w| key.contains(w))).collect();
     Ok(Loaded { model: Box::new(model), unread })
 }
 
@@ -239,24 +239,19 @@ fn attention(p: &Plan, w: &Weights, shared: &mut Option<(Weights, Arc<Squeeze>)>
         Ok(Arc::new(Squeeze::Matrix(linformer_columns(w, &numbers, p.sizes, Layout::OutIn, None))))
     };
     let (k, v) = (w.pp("compress_k"), w.pp("compress_v"));
-    let layerwise = p.c.shared_layer_kv_compressed == 1;
-    let e = match shared {
-        Some((first, e)) if layerwise && (!k.has("weight") || k.holds_same("weight", (first, "weight"))) => {
-            k.skip("weight");
-            e.clone()
-        }
-        _ => matrix(&k)?,
-    };
-    if layerwise && shared.is_none() {
-        *shared = Some((k.clone(), e.clone()));
-    }
-    let f = if p.c.shared_kv_compressed == 1 {
-        None
-    } else if layerwise && (!v.has("weight") || v.holds_same("weight", (&k, "weight"))) {
-        v.skip("weight");
-        None
+    let (both, layerwise) = (p.c.shared_kv_compressed == 1, p.c.shared_layer_kv_compressed == 1);
+    let (e, f) = if layerwise {
+        // the reference has one module under both names, and what it loads last stays
+        let own = if !both && v.has("weight") { &v } else { &k };
+        [&k, &v].iter().for_each(|copy| copy.skip("weight"));
+        let e = match shared {
+            Some((first, e)) if !own.has("weight") || own.holds_same("weight", (first, "weight")) => e.clone(),
+            _ => matrix(own)?,
+        };
+        shared.get_or_insert_with(|| (own.clone(), e.clone()));
+        (e, None)
     } else {
-        Some(vec![matrix(&v)?])
+        (matrix(&k)?, (!both).then(|| matrix(&v)).transpose()?.map(|f| vec![f]))
     };
     Ok(Linformer {
         heads: p.heads,

@@ -414,6 +414,7 @@ impl Fixed {
         let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
         let probe = &source.probe;
         let mut xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
+        probe.record(|| "encoder.0".into(), &xs);
         if let Some((before, _)) = &self.project {
             xs = before.forward(&xs)?;
         }
@@ -424,7 +425,9 @@ impl Fixed {
                 Function::FeedForward(_) => (Phase::FeedForward, false),
             };
             if first {
-                probe.record(|| format!("encoder.{layer}"), &xs);
+                if layer > 0 {
+                    probe.record(|| format!("encoder.{layer}"), &xs);
+                }
                 layer += 1;
             }
             xs = probe.time(phase, || {

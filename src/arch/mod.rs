@@ -103,6 +103,7 @@ const GENERATION: &[&str] = &[
     "forced_bos_token_id",
     "forced_eos_token_id",
     "length_penalty",
+    "mask_token_id",
     "max_length",
     "max_new_tokens",
     "min_length",

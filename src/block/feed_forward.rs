@@ -6,7 +6,7 @@ use crate::kernel::sparse_ff::SparseFf;
 use crate::kernel::{slice, tensor};
 use candle_core::Tensor;
 
-/// (n, d) -> (n, d), each row by itself.
+/// (n, d) -> (n, d), each row by itself; a dense layer may have other outputs than inputs.
 #[derive(Debug)]
 pub enum FeedForward {
     /// W₂ f(W₁ x + b₁) + b₂.
@@ -65,6 +65,10 @@ impl FeedForward {
             Self::Sparse(sparse) => sparse.apply(x),
             Self::Experts(experts) => experts.apply(x),
         })?;
-        tensor(out, xs.shape())
+        let mut shape = xs.dims().to_vec();
+        if let (Self::Dense { down, .. }, Some(last)) = (self, shape.last_mut()) {
+            *last = down.shape().0;
+        }
+        tensor(out, shape)
     }
 }

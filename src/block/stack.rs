@@ -94,8 +94,7 @@ impl Encoder {
     /// (Σ n, d) -> (Σ n, d). Records `encoder.0` (what comes in) to `encoder.N` (what goes out).
     pub fn forward(&self, xs: Tensor, documents: &Documents, probe: &Probe) -> Result<Tensor> {
         if self.order == Order::Reversible {
-            let Streams(a, b) = reversible::read(&self.layers, true, Streams::both(&xs), documents, probe)?;
-            return Stream::new((a + b)?).end(self.norm.as_ref());
+            return self.reversible(xs, documents, probe);
         }
         let (mut xs, order) = (Stream::new(xs), self.order);
         for (i, layer) in self.layers.iter().enumerate() {
@@ -116,6 +115,20 @@ impl Encoder {
             xs = probe.time(Phase::FeedForward, || xs.residual(order, between, next, feed_forward))?;
         }
         let xs = xs.end(self.norm.as_ref())?;
+        probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
+        Ok(xs)
+    }
+
+    /// Two streams; the sum of them is what is recorded behind a layer.
+    fn reversible(&self, xs: Tensor, documents: &Documents, probe: &Probe) -> Result<Tensor> {
+        let (mut streams, timer) = (Streams::both(&xs), probe.timer());
+        let mut sum = xs;
+        for (i, layer) in self.layers.iter().enumerate() {
+            probe.record(|| format!("encoder.{i}"), &sum);
+            streams = reversible::read(std::slice::from_ref(layer), true, streams, documents, &timer)?;
+            sum = (&streams.0 + &streams.1)?;
+        }
+        let xs = Stream::new(sum).end(self.norm.as_ref())?;
         probe.record(|| format!("encoder.{}", self.layers.len()), &xs);
         Ok(xs)
     }

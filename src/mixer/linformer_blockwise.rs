@@ -229,3 +229,59 @@ impl Mixer for LinformerBlockwise {
         tensor(mixed, xs.shape())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Linear;
+    use crate::kernel::linear::{Layout, Packed};
+    use crate::kernel::testing::noise;
+    use std::sync::Arc;
+
+    /// The softmax of the module's head in f64.
+    #[test]
+    fn is_its_definition() {
+        let (d, heads, n) = (12, 3, 23);
+        let w = d / heads;
+        let one = |x: &[f32]| Linear::from_packed(Arc::new(Packed::new(x, (d, d), Layout::OutIn, None))).into();
+        let weights = [1, 2, 3].map(|seed| noise(d * d, seed));
+        let identity: Vec<f32> = (0..d * d).map(|i| if i % (d + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        for (block, rows) in [(1, 1), (4, 1), (5, 3), (30, 2), (8, 8)] {
+            let (e, f) = (noise(rows * block, 7), noise(rows * block, 8));
+            let mixer = LinformerBlockwise {
+                heads: Heads::new(d, heads).unwrap(),
+                projections: Projections { q: one(&weights[0]), k: one(&weights[1]), v: one(&weights[2]), out: one(&identity) },
+                block,
+                rows,
+                e: e.clone(),
+                f: f.clone(),
+                cache: Precision::F32,
+            };
+            let x = noise(n * d, 9);
+            let xs = tensor(x.clone(), (1, n, d)).unwrap();
+            let mut memory = Mixer::memory(&mixer, 1).unwrap();
+            let got = Mixer::forward(&mixer, &xs, &mut memory).unwrap().to_vec3::<f32>().unwrap();
+            assert_eq!(memory.bytes(), Mixer::bytes_at(&mixer, n));
+            let of =
+                |m: usize, p: usize, o: usize| -> f64 { (0..d).map(|c| f64::from(weights[m][o * d + c]) * f64::from(x[p * d + c])).sum() };
+            let row = |m: usize, e: &[f32], b: usize, i: usize, o: usize| -> f64 {
+                (0..block).map(|p| f64::from(e[i * block + p]) * of(m, b * block + p, o)).sum()
+            };
+            for (t, o) in (0..n).flat_map(|t| (0..d).map(move |o| (t, o))) {
+                let (b, head) = (t / block, o / w * w..o / w * w + w);
+                // keys and values that it sees, feature by feature
+                let seen = |m: usize, e: &[f32], o: usize| -> Vec<f64> {
+                    let done = (0..b).flat_map(|b| (0..rows).map(move |i| (b, i))).map(|(b, i)| row(m, e, b, i, o)).collect::<Vec<_>>();
+                    done.into_iter().chain((b * block..=t).map(|p| of(m, p, o))).collect()
+                };
+                let keys: Vec<Vec<f64>> = head.clone().map(|o| seen(1, &e, o)).collect();
+                let q: Vec<f64> = head.map(|o| of(0, t, o)).collect();
+                let score = |j: usize| keys.iter().zip(&q).map(|(k, q)| k[j] * q).sum::<f64>() / (w as f64).sqrt();
+                let p: Vec<f64> = (0..keys[0].len()).map(|j| score(j).exp()).collect();
+                let want = seen(2, &f, o).iter().zip(&p).map(|(v, p)| v * p).sum::<f64>() / p.iter().sum::<f64>();
+                let got = f64::from(got[0][t][o]);
+                assert!((got - want).abs() < 1e-4, "{block} {rows} at {t}: {got} and not {want}");
+            }
+        }
+    }
+}

@@ -181,3 +181,75 @@ fn perplexity_of_the_stored_models() {
          hint: name the documents with `--source FILE` or `--source-column NAME`, or a decoder-only model with `--model DIR`\n",
     );
 }
+
+/// Words, and a begin and an end that the tokenizer puts around a text.
+const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": null, "normalizer": null, "decoder": null,
+    "added_tokens": [{"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
+        {"id": 2, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+    "pre_tokenizer": {"type": "Whitespace"},
+    "post_processor": {"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}, "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}}},
+    "model": {"type": "WordLevel", "unk_token": "<unk>", "vocab": {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "the": 4, "harbour": 5, "at": 6, "night": 7}}}"#;
+
+/// Each token hidden in turn, summed up by hand; the tokenizer's own tokens are read and not scored.
+#[test]
+fn pseudo_perplexity_of_a_model_that_reads_from_both_sides() {
+    let config = r#"{"model_type": "linformer_roberta", "vocab_size": 10, "encoder_embed_dim": 24, "encoder_layers": 2, "encoder_attention_heads": 3,
+        "encoder_ffn_embed_dim": 40, "max_positions": 12, "compressed": 3, "mask_token_id": 9, "bos_token_id": 0, "eos_token_id": 2}"#;
+    let files = |config: &str| [("config.json", config.as_bytes().to_vec()), ("tokenizer.json", TOKENIZER.as_bytes().to_vec())];
+    let texts = b"the harbour at night\nnight at the\n";
+    let long = "the harbour ".repeat(6);
+    let with = |config: &str, text: &[u8], words: &[&str], check: &dyn Fn(&[(&str, &[u8])], &[&str])| {
+        let own = files(config);
+        let files: Vec<(&str, &[u8])> = own.iter().map(|(name, bytes)| (*name, &bytes[..])).chain([("t.txt", text)]).collect();
+        check(&files, &[&["-m", "ppl", "--model", ".", "--random-weights", "--seed", "5", "t.txt"], words].concat());
+    };
+    let parsed: Value = serde_json::from_str(config).expect("JSON");
+    let arch = effattn::arch::find(&parsed).expect("it is there");
+    let model = (arch.load)(&parsed, &std::sync::Arc::new(effattn::weights::Store::random(5)).root()).expect("it loads").model;
+    let by_hand = |text: &[u32]| -> Vec<f64> {
+        let loss = |i: usize| {
+            let mut hidden = text.to_vec();
+            hidden[i] = 9;
+            let logits =
+                model.fill(&effattn::model::Source::new(vec![hidden])).expect("it reads").remove(0).to_vec2::<f32>().expect("a matrix");
+            let row: Vec<f64> = logits[i].iter().map(|x| f64::from(*x)).collect();
+            row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[text[i] as usize]
+        };
+        (1..text.len() - 1).map(loss).collect()
+    };
+    let all = [by_hand(&[0, 4, 5, 6, 7, 2]), by_hand(&[0, 7, 6, 4, 2])].concat();
+    let want = (all.iter().sum::<f64>() / all.len() as f64).exp();
+    with(config, texts, &["--sentence-level", "-f", "json"], &|files, words| {
+        let words: Vec<&str> = words.iter().copied().filter(|w| *w != "--sentence-level").collect();
+        let lines = json(files, &[&words[..], &["--confidence"]].concat());
+        assert!(lines["signature"].as_str().is_some_and(|s| s.contains("|cond:masked|")), "{lines}");
+    });
+    with(config, texts, &["--sentence-level", "-f", "jsonl"], &|files, words| {
+        let nll: f64 = (prints(files, words).lines())
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["PPL"]["nll"].as_f64().expect("a number"))
+            .sum();
+        assert!(((nll / all.len() as f64).exp() / want - 1.0).abs() < 1e-6, "{nll} {want}");
+    });
+    let named = config.replace("\"mask_token_id\": 9, ", "");
+    with(&named, texts, &[], &|files, words| {
+        let (got, _) = crate::support::run_with(files, words, b"", None);
+        let said = String::from_utf8_lossy(&got.stderr);
+        assert!(said.contains("names no mask token") && said.contains("hint: put `mask_token_id` into config.json"), "{said}");
+    });
+    with(config, long.as_bytes(), &[], &|files, words| {
+        let (got, _) = crate::support::run_with(files, words, b"", None);
+        let said = String::from_utf8_lossy(&got.stderr);
+        assert!(said.contains("a text of 14 tokens, but `linformer_roberta` has 12 positions"), "{said}");
+    });
+    with(config, texts, &["--context", "8"], &|files, words| {
+        let (got, _) = crate::support::run_with(files, words, b"", None);
+        let said = String::from_utf8_lossy(&got.stderr);
+        assert!(
+            got.status.code() == Some(2) && said.contains("`linformer_roberta` reads from both sides: a text is scored whole"),
+            "{said}"
+        );
+    });
+}

@@ -10,14 +10,14 @@ use crate::document::Format;
 use crate::error::{Error, Result};
 use crate::kernel::precision::Precision;
 use crate::metric::Metric;
-use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, Unit, score_pair, score_text};
+use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, Unit, score_masked, score_pair, score_text};
 use crate::model::Source;
 use crate::output::say;
 use crate::segments::{Corpus, Texts};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 use std::io::IsTerminal;
-use tokenizers::{ModelWrapper, Tokenizer};
+use tokenizers::{Encoding, ModelWrapper, Tokenizer};
 
 /// A model that is asked how well it expects texts.
 pub struct Scorer {
@@ -26,6 +26,8 @@ pub struct Scorer {
     /// The token of what the tokenizer does not know, and its id.
     unknown: Option<(String, u32)>,
     options: Options,
+    /// What hides a token from a model that reads from both sides.
+    mask: Option<u32>,
     metric: Ppl,
 }
 
@@ -53,6 +55,12 @@ impl Scorer {
             return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: a text is scored whole, there are no windows"))
                 .hint("leave out `--context`, `--stride`, `--rolling`, `--carry`, `--segment`, `--hf-weighting` and `--bos`"));
         }
+        let both_sides = info.reads_only.is_some();
+        if both_sides && (sourced || window) {
+            let refused = if sourced { "it reads no source apart from the text" } else { "a text is scored whole, there are no windows" };
+            return Err(Error::usage(format!("`{model_type}` reads from both sides: {refused}"))
+                .hint("leave out the source, `--context`, `--stride`, `--rolling`, `--hf-weighting` and `--bos`"));
+        }
         if !wants_source && sourced {
             return Err(Error::usage(format!("`{model_type}` is decoder-only: it reads no source apart from the text"))
                 .hint("leave out the source, or take an encoder-decoder"));
@@ -64,18 +72,23 @@ impl Scorer {
             (false, None) => None,
         };
         let begin = match own.bos {
-            Bos::First if !wants_source => Begin::First(first_token(&checkpoint)?),
+            Bos::First if !wants_source && !both_sides => Begin::First(first_token(&checkpoint)?),
             _ => Begin::None,
         };
         let options = Options { policy, context: own.segment.or(own.context), begin };
-        let condition = if wants_source { Condition::Source } else { Condition::Before(options.plan(info)?, begin) };
+        let condition = match (wants_source, both_sides) {
+            (true, _) => Condition::Source,
+            (_, true) => Condition::Masked,
+            _ => Condition::Before(options.plan(info)?, begin),
+        };
         let name = if own.weights.random_weights { format!("{}[random {seed}]", checkpoint.name) } else { checkpoint.name.clone() };
         let texts = args.systems().iter().all(|name| args.columns.input_format.of(name) == Format::Text);
         let unit = if texts && !wants_source && args.whole_files() { Unit::File } else { Unit::Segment };
         let metric = Ppl::new(name, condition, unit, own.hf_weighting)?.loaded(loaded(&checkpoint, &own.weights)?);
         let tokenizer = whole(checkpoint.tokenizer.take(), &checkpoint.name)?;
         let unknown = unknown(&tokenizer);
-        Ok(Self { checkpoint, tokenizer, unknown, options, metric })
+        let mask = both_sides.then(|| mask_token(&checkpoint, &tokenizer)).transpose()?;
+        Ok(Self { checkpoint, tokenizer, unknown, options, mask, metric })
     }
 
     /// The metric whose statistics [`Scorer::rows`] gives.
@@ -111,6 +124,11 @@ impl Scorer {
 
     fn losses(&self, text: &str, corpus: &Corpus, segment: usize) -> Result<Losses> {
         let model = self.checkpoint.model.as_ref();
+        if let Some(mask) = self.mask {
+            let encoding = self.encoding(text, true)?;
+            let scored: Vec<bool> = encoding.get_special_tokens_mask().iter().map(|special| *special == 0).collect();
+            return score_masked(model, encoding.get_ids(), &scored, mask);
+        }
         let Some(sources) = &corpus.sources else {
             let tokens = self.tokens(text, false)?;
             return Ok(Losses { unknown: self.unknown_in(&tokens), ..score_text(model, &tokens, &self.options)? });
@@ -129,8 +147,11 @@ impl Scorer {
 
     /// Token ids, with the special tokens of the tokenizer or without.
     fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode(text, special).map_err(|e| Error::new(format!("cannot tokenise the text: {e}")))?;
-        Ok(encoding.get_ids().to_vec())
+        Ok(self.encoding(text, special)?.get_ids().to_vec())
+    }
+
+    fn encoding(&self, text: &str, special: bool) -> Result<Encoding> {
+        self.tokenizer.encode(text, special).map_err(|e| Error::new(format!("cannot tokenise the text: {e}")))
     }
 }
 
@@ -206,5 +227,14 @@ fn first_token(checkpoint: &Checkpoint) -> Result<u32> {
     id("bos_token_id").or_else(|| id("eos_token_id")).ok_or_else(|| {
         Error::new(format!("`{}` names no token that begins or ends a text", checkpoint.name))
             .hint("say `--bos none`, or put `bos_token_id` into config.json")
+    })
+}
+
+/// The token that stands for a hidden one: `mask_token_id` of config.json, else what tokenizers call so.
+fn mask_token(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<u32> {
+    let own = checkpoint.config.get("mask_token_id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+    own.or_else(|| ["<mask>", "[MASK]"].iter().find_map(|word| tokenizer.token_to_id(word))).ok_or_else(|| {
+        Error::new(format!("`{}` names no mask token, so no token of a text can be hidden from it", checkpoint.name))
+            .hint("put `mask_token_id` into config.json: the token that hid others when the model was trained")
     })
 }

@@ -22,6 +22,8 @@ pub enum Condition {
     Source,
     /// The tokens before, as far as windows reach.
     Before(Plan, Begin),
+    /// All other tokens of the text, with a mask token in its place.
+    Masked,
 }
 
 /// Perplexity by a model.
@@ -108,6 +110,7 @@ impl Metric for Ppl {
         let mut put = |name, value: String| pairs.push((name, value));
         match self.condition {
             Condition::Source => put("cond", "source".into()),
+            Condition::Masked => put("cond", "masked".into()),
             Condition::Before(plan, begin) => {
                 put("cond", "none".into());
                 match plan {
@@ -198,6 +201,10 @@ impl Metric for Ppl {
                       task counts the words of the page before detokenising it); `+/-` is llama.cpp's standard error";
         let own = match (self.condition, self.hf_weighting) {
             (Condition::Source, _) => "exp of transformers' `loss` with `labels`, weighted by tokens over all segments",
+            (Condition::Masked, _) => {
+                "the pseudo-perplexity of Salazar et al. 2020 (arXiv 1910.14659): each token in turn replaced by the mask token and expected from \
+                 all the others; it compares with other `cond:masked` figures only"
+            }
             (Condition::Before(Plan::Sliding { .. }, _), true) => {
                 "the number of the loop in transformers' documentation (docs/source/en/perplexity.md), whose windows weigh one token less \
                  than they add"
