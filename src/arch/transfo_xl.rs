@@ -156,7 +156,11 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     let layer = |i: usize| {
         let w = w.pp("layers").pp(i);
         let own = match &shared {
-            Some(shared) => shared.clone(),
+            Some(shared) => {
+                // copies of them, which some checkpoints hold
+                ["dec_attn.r_w_bias", "dec_attn.r_r_bias"].into_iter().filter(|name| w.has(name)).for_each(|name| w.skip(name));
+                shared.clone()
+            }
             None => biases(&w.pp("dec_attn"))?,
         };
         layer(&w, &c, own)

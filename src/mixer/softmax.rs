@@ -185,8 +185,8 @@ impl Mixer for Softmax {
             if let Some(relation) = &self.relation {
                 let t = xs.dims()[1];
                 let positions: Vec<usize> = memory.0.iter().flat_map(|keys| keys.len()..keys.len() + t).collect();
-                relation.turn(&mut q, positions.iter().copied());
-                relation.turn(&mut k, positions.iter().copied());
+                relation.turn(&mut q, self.attention.heads.count, positions.iter().copied());
+                relation.turn(&mut k, self.attention.heads.count, positions.iter().copied());
             }
             out.apply(&self.attention.causal_related([&q, &k, &v], memory, self.relation.as_ref()))
         })?;
@@ -209,8 +209,8 @@ impl Reader for Softmax {
             let [mut q, mut k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
             if let Some(relation) = &self.relation {
                 let positions: Vec<usize> = documents.lengths().iter().flat_map(|n| 0..*n).collect();
-                relation.turn(&mut q, positions.iter().copied());
-                relation.turn(&mut k, positions.iter().copied());
+                relation.turn(&mut q, self.attention.heads.count, positions.iter().copied());
+                relation.turn(&mut k, self.attention.heads.count, positions.iter().copied());
             }
             out.apply(&self.attention.read([&q, &k, &v], documents, self.relation.as_ref()))
         })?;

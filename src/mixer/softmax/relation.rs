@@ -3,7 +3,7 @@
 //! With positions i of the query and j of the key, δ = i − j:
 //!
 //! - `rotary` (Su et al. 2021, <https://arxiv.org/abs/2104.09864>, eq. 34): queries and keys are turned, pair of features by pair, by the angle p · base^(−2 l / w) of their
-//!   position p, so that their product depends on δ alone. Keys are remembered turned. `rotary_style` "half" pairs feature l with l + w/2, "interleaved" 2 l with 2 l + 1.
+//!   position p ([`Rotary`]), so that their product depends on δ alone. Keys are remembered turned. `rotary_style` "half" pairs feature l with l + w/2, "interleaved" 2 l with 2 l + 1.
 //! - `shaw` (Shaw et al. 2018, <https://arxiv.org/abs/1803.02155>, eq. 3 and 4): q_i · (k_j + a^K(c)) / √d_k and Σ_j p (v_j + a^V(c)) with c = j − i held between −k and k.
 //!   Tensors `relative_k.weight`, `relative_v.weight` (2 k + 1, w), which all heads share; row c + k.
 //! - `music` (Music Transformer, Huang et al. 2018, <https://arxiv.org/abs/1809.04281>, eq. 3): (q_i · k_j + q_i · E_h(L − 1 − δ)) / √d_k, causal only. Tensor
@@ -11,10 +11,9 @@
 //!
 //! | here | papers |
 //! |---|---|
-//! | `factors` | θ |
 //! | `max_distance` | k, clipping distance of Shaw et al.; L, rows of E^r of Music Transformer |
 
-use crate::block::Heads;
+use crate::block::{Heads, Rotary, RotaryStyle};
 use crate::error::{Error, Result};
 use crate::kernel::attention::{Distances, Relative};
 use crate::mixer::Place;
@@ -30,15 +29,6 @@ pub(super) enum Kind {
     Music,
 }
 
-/// Which features are turned together.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Style {
-    #[default]
-    Half,
-    Interleaved,
-}
-
 /// What the entry `mixer` says about distances.
 #[derive(Deserialize, Debug, Clone, Copy)]
 #[serde(deny_unknown_fields)]
@@ -46,14 +36,14 @@ pub(super) struct Options {
     relative: Option<Kind>,
     max_distance: Option<usize>,
     rotary_base: Option<f64>,
-    rotary_style: Option<Style>,
+    rotary_style: Option<RotaryStyle>,
 }
 
 /// How distances count.
 #[derive(Debug, Clone)]
 pub enum Relation {
     /// Queries and keys are turned.
-    Turned(Turn),
+    Turned(Rotary),
     /// A table has a row a distance.
     Table(Table),
 }
@@ -64,14 +54,6 @@ pub struct Table {
     rows: Arc<Distances>,
     own: usize,
     numbers: usize,
-}
-
-/// Rotation by positions.
-#[derive(Debug, Clone)]
-pub struct Turn {
-    /// Angles of position 1, one a pair.
-    factors: Vec<f64>,
-    style: Style,
 }
 
 /// Distances beyond this are typing errors.
@@ -92,7 +74,8 @@ pub(super) fn load(o: Options, place: &Place, causal: bool) -> Result<Option<Rel
                 Error::new("config.json: `max_distance` with `relative` \"rotary\", which knows no greatest distance").hint("leave it out")
             );
         }
-        return turn(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default()).map(Some);
+        let rotary = Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default())?;
+        return Ok(Some(Relation::Turned(rotary)));
     }
     if o.rotary_base.is_some() || o.rotary_style.is_some() {
         return Err(Error::new("config.json: `rotary_base` or `rotary_style` without `relative` \"rotary\"").hint("leave them out"));
@@ -116,18 +99,6 @@ pub(super) fn load(o: Options, place: &Place, causal: bool) -> Result<Option<Rel
         _ => shaw(place, n)?,
     };
     Ok(Some(Relation::Table(table)))
-}
-
-fn turn(width: usize, base: f64, style: Style) -> Result<Relation> {
-    if !width.is_multiple_of(2) {
-        return Err(Error::new(format!("config.json: `relative` \"rotary\" turns pairs of features, a head has {width}"))
-            .hint("choose heads with an even number of features"));
-    }
-    if !(base.is_finite() && base > 0.0) {
-        return Err(Error::new(format!("config.json: `rotary_base` is {base}")).hint("it is a positive number, 10000 if it is left out"));
-    }
-    let factors = (0..width / 2).map(|l| base.powf(-2.0 * l as f64 / width as f64)).collect();
-    Ok(Relation::Turned(Turn { factors, style }))
 }
 
 fn shaw(place: &Place, k: usize) -> Result<Table> {
@@ -166,21 +137,9 @@ impl Relation {
     }
 
     /// Turns queries or keys, (positions, h w), where that is the kind.
-    pub(super) fn turn(&self, x: &mut [f32], positions: impl ExactSizeIterator<Item = usize>) {
-        let Relation::Turned(turn) = self else { return };
-        let (pairs, d) = (turn.factors.len(), x.len().checked_div(positions.len()).unwrap_or(0));
-        let mut angles = vec![(0.0, 0.0); pairs];
-        for (row, p) in x.chunks_exact_mut(d.max(1)).zip(positions) {
-            for (angle, factor) in angles.iter_mut().zip(&turn.factors) {
-                let (sine, cosine) = (p as f64 * factor).sin_cos();
-                *angle = (sine as f32, cosine as f32);
-            }
-            for head in row.chunks_exact_mut(2 * pairs) {
-                for (l, (sine, cosine)) in angles.iter().enumerate() {
-                    let (a, b) = if turn.style == Style::Half { (l, l + pairs) } else { (2 * l, 2 * l + 1) };
-                    (head[a], head[b]) = (head[a] * cosine - head[b] * sine, head[b] * cosine + head[a] * sine);
-                }
-            }
+    pub(super) fn turn(&self, x: &mut [f32], heads: usize, positions: impl Iterator<Item = usize>) {
+        if let Relation::Turned(rotary) = self {
+            rotary.apply(x, heads, positions);
         }
     }
 
