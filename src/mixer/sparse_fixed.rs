@@ -42,7 +42,7 @@ pub(super) const SPEC: Spec = Spec {
         r#"{"name": "sparse_fixed", "stride": 7, "summary": 2, "pattern": "union"}"#,
         r#"{"name": "sparse_fixed", "stride": 5, "summary": 1, "pattern": "alternate"}"#,
         r#"{"name": "sparse_fixed", "stride": 3, "summary": 3, "pattern": "heads"}"#,
-        r#"{"name": "sparse_fixed", "stride": 100, "summary": 3}"#,
+        r#"{"name": "sparse_fixed", "stride": 100}"#,
     ],
 };
 
@@ -50,9 +50,14 @@ pub(super) const SPEC: Spec = Spec {
 #[serde(deny_unknown_fields)]
 struct Options {
     stride: usize,
+    #[serde(default = "one")]
     summary: usize,
     #[serde(default)]
     pattern: Pattern,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn load(entry: &Value, place: &Place) -> Result<Sparse<Fixed>> {
