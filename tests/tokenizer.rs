@@ -105,7 +105,8 @@ fn the_same_texts_give_the_same_file() {
 #[test]
 fn records_and_columns_are_read_as_documents() {
     let plain = trained(&["--level", "word", "--vocab-size", "50", "a.txt"], &[("a.txt", b"one two two")]).0;
-    let records: &[(&str, &[u8])] = &[("a.jsonl", b"{\"body\": \"one two\", \"text\": \"three\"}\n{\"body\": \"two\", \"text\": \"four\"}\n")];
+    let records: &[(&str, &[u8])] =
+        &[("a.jsonl", b"{\"body\": \"one two\", \"text\": \"three\"}\n{\"body\": \"two\", \"text\": \"four\"}\n")];
     let (json, said) = trained(&["--level", "word", "--vocab-size", "50", "--text-column", "body", "a.jsonl"], records);
     assert_eq!(json, plain);
     assert_eq!(said, "3 tokens of 50: the texts have no more\n");

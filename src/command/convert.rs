@@ -131,13 +131,8 @@ fn pytorch(args: &ConvertArgs, checkpoint: &Path, watch: &mut Watch) -> Result<O
     {
         return Err(Error::usage(format!("`--{option}` is for `--from {whose}`")).hint("leave it out"));
     }
-    let request = torch::Request {
-        checkpoint,
-        config: args.config.as_deref(),
-        target: &args.output,
-        kind: args.dtype.kind(),
-        force: args.force,
-    };
+    let request =
+        torch::Request { checkpoint, config: args.config.as_deref(), target: &args.output, kind: args.dtype.kind(), force: args.force };
     let done = torch::convert(&request, watch)?;
     Ok(done.map(|(done, said)| std::iter::once(written(&done)).chain(said).collect()))
 }

@@ -10,11 +10,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
 use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::models::wordlevel::{WordLevel, WordLevelTrainer};
 use tokenizers::normalizers::utils::Lowercase;
 use tokenizers::pre_tokenizers::whitespace::Whitespace;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::{AddedToken, Tokenizer};
 
 /// The token of words that are not in the vocabulary.
@@ -94,7 +94,9 @@ pub fn run(args: &TokenizerArgs, common: &CommonArgs, out: &mut dyn Write) -> Re
     if let Some(path) = path.filter(|p| !crate::output::Target::is_device(p)) {
         crate::output::check(path, false)?;
         if path.exists() && !args.force {
-            return Err(Error::new(format!("`{}` is there already", path.display())).hint("name another file, or replace it with `--force`"));
+            return Err(
+                Error::new(format!("`{}` is there already", path.display())).hint("name another file, or replace it with `--force`")
+            );
         }
     }
     let tokenizer = train(args)?;
@@ -125,9 +127,10 @@ impl TrainArgs {
             return refuse(format!("special token {} `{token}` {what}", i + 1), "name each once, separated by commas");
         }
         match (self.level, self.vocab_size) {
-            (Level::Bytes, Some(n)) if n != least => {
-                refuse(format!("a vocabulary of {n} tokens, but there are {least}: the bytes and the special ones"), "leave out `--vocab-size`")
-            }
+            (Level::Bytes, Some(n)) if n != least => refuse(
+                format!("a vocabulary of {n} tokens, but there are {least}: the bytes and the special ones"),
+                "leave out `--vocab-size`",
+            ),
             (Level::Bytes, _) if self.lowercase || self.min_frequency.is_some() => {
                 refuse("`--level bytes` takes bytes as they are".to_owned(), "leave out `--lowercase` and `--min-frequency`")
             }

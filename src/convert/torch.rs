@@ -130,7 +130,8 @@ impl Source {
     /// Takes off the names what wrappers put before all of them.
     fn strip(&mut self) -> Result<()> {
         let mut off = String::new();
-        while let Some(prefix) = PREFIXES.iter().find(|p| self.tensors.iter().all(|(name, _)| name.len() > p.len() && name.starts_with(*p))) {
+        while let Some(prefix) = PREFIXES.iter().find(|p| self.tensors.iter().all(|(name, _)| name.len() > p.len() && name.starts_with(*p)))
+        {
             self.tensors.iter_mut().for_each(|(name, _)| drop(name.drain(..prefix.len())));
             off += prefix;
         }
@@ -197,7 +198,11 @@ fn beside(config: Option<&Path>, dir: &Path) -> Result<Vec<(&'static str, Vec<u8
     for name in BESIDE {
         let path = match config {
             Some(path) if name == "config.json" => {
-                if path.is_dir() { path.join(name) } else { path.to_owned() }
+                if path.is_dir() {
+                    path.join(name)
+                } else {
+                    path.to_owned()
+                }
             }
             _ if dir.join(name).exists() => dir.join(name),
             _ => continue,

@@ -51,13 +51,26 @@ fn tokenizer(words: &[&str], text: &[u8]) -> Vec<u8> {
 fn memory_is_carried_through_a_document_and_no_further() {
     let bytes = tokenizer(&["--level", "bytes", "--special", "<bos>,<pad>"], b"");
     let text: String = (0..300).map(|i| char::from(b'a' + (i * i % 23) as u8)).collect();
-    let files: &[(&str, &[u8])] =
-        &[("config.json", ENDLESS), ("tokenizer.json", &bytes), ("a.txt", text.as_bytes()), ("ab.txt", &[text.as_bytes(), b"again"].concat())];
+    let files: &[(&str, &[u8])] = &[
+        ("config.json", ENDLESS),
+        ("tokenizer.json", &bytes),
+        ("a.txt", text.as_bytes()),
+        ("ab.txt", &[text.as_bytes(), b"again"].concat()),
+    ];
     let run = |words: &[&str]| json(files, &[&RANDOM[..], &["json"], words].concat());
     let carried = run(&["a.txt"]);
     assert!(carried["signature"].as_str().is_some_and(|s| s.contains("|ctx:carried|segment:512|bos:first|")), "{carried}");
-    assert_eq!((carried["tokens"].as_f64(), carried["bytes"].as_f64(), carried["unknown_tokens"].as_f64()), (Some(300.0), Some(300.0), Some(0.0)));
-    for words in [&["--segment", "7"][..], &["--carry"], &["--context", "64"], &["--carry", "--segment", "1"], &["--context", "400", "--stride", "400"]] {
+    assert_eq!(
+        (carried["tokens"].as_f64(), carried["bytes"].as_f64(), carried["unknown_tokens"].as_f64()),
+        (Some(300.0), Some(300.0), Some(0.0))
+    );
+    for words in [
+        &["--segment", "7"][..],
+        &["--carry"],
+        &["--context", "64"],
+        &["--carry", "--segment", "1"],
+        &["--context", "400", "--stride", "400"],
+    ] {
         assert_eq!(run(&[&["a.txt"], words].concat())["nll"], carried["nll"], "{words:?}");
     }
     assert_ne!(run(&["a.txt", "--context", "16", "--stride", "16"])["nll"], carried["nll"]);
@@ -116,7 +129,8 @@ fn unknown_words_are_counted_and_warned_of() {
 
 #[test]
 fn options_of_perplexity_that_do_not_go_together() {
-    for words in [&["--carry", "--stride", "4"][..], &["--segment", "4", "--context", "8"], &["--carry", "--rolling"], &["--segment", "0"]] {
+    for words in [&["--carry", "--stride", "4"][..], &["--segment", "4", "--context", "8"], &["--carry", "--rolling"], &["--segment", "0"]]
+    {
         let (got, _) = run_with(&[], &[&["-m", "ppl", "a.txt"], words].concat(), b"", None);
         assert_eq!((got.status.code(), got.stdout.len()), (Some(2), 0), "{words:?}");
     }

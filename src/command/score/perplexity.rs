@@ -42,7 +42,13 @@ impl Scorer {
             return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: it expects a text only given a source"))
                 .hint("name the documents with `--source FILE` or `--source-column NAME`, or a decoder-only model with `--model DIR`"));
         }
-        let window = own.context.is_some() || own.stride.is_some() || own.rolling || own.carry || own.segment.is_some() || own.hf_weighting || own.bos == Bos::None;
+        let window = own.context.is_some()
+            || own.stride.is_some()
+            || own.rolling
+            || own.carry
+            || own.segment.is_some()
+            || own.hf_weighting
+            || own.bos == Bos::None;
         if wants_source && window {
             return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: a text is scored whole, there are no windows"))
                 .hint("leave out `--context`, `--stride`, `--rolling`, `--carry`, `--segment`, `--hf-weighting` and `--bos`"));

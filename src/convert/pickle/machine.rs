@@ -43,12 +43,10 @@ impl<'b, 'a> Machine<'b, 'a> {
 
     /// An error at this place.
     pub(super) fn bad(&self, what: impl std::fmt::Display) -> Error {
-        self.bytes
-            .error(format!("not a readable pickle: {what}"))
-            .hint(match self.dialect {
-                Dialect::Trax => "a checkpoint of trax is `model.pkl.gz`, or its own copy without gzip",
-                Dialect::Torch => "the file is damaged, or `torch.save` did not write it",
-            })
+        self.bytes.error(format!("not a readable pickle: {what}")).hint(match self.dialect {
+            Dialect::Trax => "a checkpoint of trax is `model.pkl.gz`, or its own copy without gzip",
+            Dialect::Torch => "the file is damaged, or `torch.save` did not write it",
+        })
     }
 
     /// Puts a new value on the stack.

@@ -54,7 +54,9 @@ fn read(name: &str, bytes: &[u8], number: usize) -> Result<Found> {
     }
     let (what, hint) = match bytes {
         [] => ("it is empty", "fetch it again and compare its size"),
-        [0x80, ..] => ("a pickle, but none that `torch.save` wrote", "load it with Python, and save a dictionary of tensors with `torch.save`"),
+        [0x80, ..] => {
+            ("a pickle, but none that `torch.save` wrote", "load it with Python, and save a dictionary of tensors with `torch.save`")
+        }
         _ if bytes.get(257..262) == Some(b"ustar") => {
             ("it was saved by PyTorch before version 0.1.10", "load it with PyTorch and save its `state_dict()` again")
         }
@@ -78,7 +80,9 @@ fn archive(name: &str, bytes: &[u8]) -> Result<(Values, FxHashMap<String, Range<
     // the folder's name is the file's as it once was
     let folder = entries.keys().filter_map(|key| key.strip_suffix("data.pkl")).filter(|f| f.ends_with('/')).min_by_key(|f| f.len());
     let Some(folder) = folder else {
-        return Err(Error::new(format!("{name}: a zip file without `data.pkl`")).hint("a checkpoint of PyTorch is what `torch.save` writes"));
+        return Err(
+            Error::new(format!("{name}: a zip file without `data.pkl`")).hint("a checkpoint of PyTorch is what `torch.save` writes")
+        );
     };
     if entries.contains_key(&format!("{folder}constants.pkl")) {
         return Err(Error::new(format!("{name}: a program of TorchScript, not a dictionary of tensors"))

@@ -32,7 +32,9 @@ impl Place {
     pub fn find(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if !path.exists() {
-            return Err(Error::new(format!("{name}: no such file or directory")).hint("name a file that `torch.save` wrote, or its directory"));
+            return Err(
+                Error::new(format!("{name}: no such file or directory")).hint("name a file that `torch.save` wrote, or its directory")
+            );
         }
         if !path.is_dir() {
             let dir = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -80,7 +82,8 @@ impl Place {
             return Ok(self);
         }
         let name = file.display().to_string();
-        let bad = |what: &str| Error::new(format!("{name}: {what}")).hint("an index has `weight_map`, from names of tensors to names of files");
+        let bad =
+            |what: &str| Error::new(format!("{name}: {what}")).hint("an index has `weight_map`, from names of tensors to names of files");
         let text = std::fs::read(file).map_err(|e| Error::new(format!("{name}: {}", reason(&e))))?;
         let index: Value = serde_json::from_slice(&text).map_err(|e| bad(&format!("not valid JSON ({e})")))?;
         let map = index.get("weight_map").and_then(Value::as_object).ok_or_else(|| bad("no `weight_map`"))?;

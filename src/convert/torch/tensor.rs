@@ -30,12 +30,16 @@ impl Tensor {
     /// The tensor with these strides that begins `offset` numbers behind the start of `storage`. Fails if it reaches beyond its end.
     pub fn new(file: usize, storage: &Range<usize>, element: Element, offset: u64, shape: Vec<usize>, strides: Vec<usize>) -> Result<Self> {
         let beyond = || {
-            Error::new(format!("its shape {shape:?} with strides {strides:?} from number {offset} on reaches beyond the {} bytes of its storage", storage.len()))
-                .hint("the file is damaged; fetch it again")
+            Error::new(format!(
+                "its shape {shape:?} with strides {strides:?} from number {offset} on reaches beyond the {} bytes of its storage",
+                storage.len()
+            ))
+            .hint("the file is damaged; fetch it again")
         };
         let offset = usize::try_from(offset).map_err(|_| beyond())?;
         let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side)).ok_or_else(beyond)?;
-        let last = shape.iter().zip(&strides).try_fold(offset, |at, (side, stride)| at.checked_add(side.saturating_sub(1).checked_mul(*stride)?));
+        let last =
+            shape.iter().zip(&strides).try_fold(offset, |at, (side, stride)| at.checked_add(side.saturating_sub(1).checked_mul(*stride)?));
         let last = if count == 0 { None } else { Some(last.ok_or_else(beyond)?) };
         let place = |n: usize| n.checked_mul(element.size)?.checked_add(storage.start).filter(|at| *at <= storage.end);
         let (start, end) = match last {
@@ -191,11 +195,12 @@ mod tests {
         let order = |shape: &[usize], strides: &[usize]| {
             let tensor = Tensor::new(0, &(0..24), BYTE, 1, shape.to_vec(), strides.to_vec()).unwrap();
             let mut out = Vec::new();
-            tensor.gather(&file[tensor.span()], &mut |b| {
-                out.extend_from_slice(b);
-                Ok(true)
-            })
-            .unwrap();
+            tensor
+                .gather(&file[tensor.span()], &mut |b| {
+                    out.extend_from_slice(b);
+                    Ok(true)
+                })
+                .unwrap();
             (tensor.is_dense(), out)
         };
         assert_eq!(order(&[2, 3], &[3, 1]), (true, vec![1, 2, 3, 4, 5, 6]));

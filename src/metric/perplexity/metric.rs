@@ -62,7 +62,17 @@ impl Ppl {
     pub fn row(&self, losses: &Losses, text: &str) -> [f64; WIDTH] {
         let (sum, squares) = losses.nll.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
         let hf = losses.hf.unwrap_or_default();
-        [sum, losses.nll.len() as f64, words(text) as f64, text.len() as f64, squares, hf.nll, hf.tokens, losses.unscored as f64, losses.unknown as f64]
+        [
+            sum,
+            losses.nll.len() as f64,
+            words(text) as f64,
+            text.len() as f64,
+            squares,
+            hf.nll,
+            hf.tokens,
+            losses.unscored as f64,
+            losses.unknown as f64,
+        ]
     }
 
     /// Fails if no token was predicted in any document.
