@@ -89,7 +89,9 @@ fn rotary_turns_queries_and_keys() {
             }
             out
         };
-        check(&Relation::Turned(Rotary::new(WIDTH, 300.0, style).unwrap()), true, &|_, (i, q), (j, k, v)| (dot(&turned(i, q), &turned(j, k)), v.to_vec()));
+        check(&Relation::Turned(Rotary::new(WIDTH, 300.0, style).unwrap()), true, &|_, (i, q), (j, k, v)| {
+            (dot(&turned(i, q), &turned(j, k)), v.to_vec())
+        });
     }
 }
 
