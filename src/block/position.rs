@@ -124,7 +124,8 @@ impl Positions {
     /// `J` (1, 1, …, n_j, …, 1, d) below `w`, one for each axis: as [`Positions::axial`], but the axes' rows are added up (lucidrains'
     /// axial-positional-embedding). Fails if there are no axes, or one is empty, or too many positions in all.
     pub fn axial_sums(w: &Weights, axes: &[usize], d: usize) -> Result<Self> {
-        let rows = axes.iter().try_fold(1usize, |rows, n| rows.checked_mul(*n)).filter(|rows| (1..=1 << 32).contains(rows) && !axes.is_empty());
+        let rows =
+            axes.iter().try_fold(1usize, |rows, n| rows.checked_mul(*n)).filter(|rows| (1..=1 << 32).contains(rows) && !axes.is_empty());
         let rows = rows.ok_or_else(|| {
             Error::new(format!("config.json: `axial_position_shape` is {axes:?}")).hint("it has the lengths of the axes, each 1 or more")
         })?;

@@ -136,7 +136,9 @@ mod tests {
     #[test]
     fn a_stored_table_is_read_as_sines_then_cosines_and_does_not_go_on() {
         let width = 4;
-        let table: Vec<f32> = (0..3).flat_map(|p| [1.0, 0.01].map(|f: f32| (p as f32 * f).sin()).into_iter().chain([1.0, 0.01].map(|f: f32| (p as f32 * f).cos()))).collect();
+        let table: Vec<f32> = (0..3)
+            .flat_map(|p| [1.0, 0.01].map(|f: f32| (p as f32 * f).sin()).into_iter().chain([1.0, 0.01].map(|f: f32| (p as f32 * f).cos())))
+            .collect();
         let stored = Rotary::stored(table, width, RotaryStyle::Interleaved).unwrap();
         let worked = Rotary::new(width, 10_000.0, RotaryStyle::Interleaved).unwrap();
         let (mut a, mut b) = (noise(12, 2), noise(12, 2));

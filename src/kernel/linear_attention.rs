@@ -142,7 +142,10 @@ impl Features {
             let of = |x: &[f32]| first * d..x.len().min((first + block) * d);
             let mut rows: Vec<&[f32]> = Vec::with_capacity(2 * turns.len());
             for turn in turns.iter() {
-                rows.extend([turn.k.get(of(turn.k)).unwrap_or_default(), if queries { turn.q.get(of(turn.q)).unwrap_or_default() } else { &[] }]);
+                rows.extend([
+                    turn.k.get(of(turn.k)).unwrap_or_default(),
+                    if queries { turn.q.get(of(turn.q)).unwrap_or_default() } else { &[] },
+                ]);
             }
             let mut all = self.project(Cow::Owned(rows.concat()));
             let counts: Vec<[usize; 2]> = rows.chunks_exact(2).map(|r| [r[0].len() / d, r[1].len() / d]).collect();
@@ -160,8 +163,9 @@ impl Features {
                 let (i, h) = (task / heads, task % heads);
                 let [keys, reads] = counts[i];
                 // SAFETY: the rows of this head of this turn and its sums, which no other task touches
-                let (k, q, sums) =
-                    unsafe { (all.add(starts[i] + h * m).0, all.add(starts[i] + (keys * heads + h) * m).0, sums[i].add(h * self.head()).0) };
+                let (k, q, sums) = unsafe {
+                    (all.add(starts[i] + h * m).0, all.add(starts[i] + (keys * heads + h) * m).0, sums[i].add(h * self.head()).0)
+                };
                 let raw = |x: &[f32]| x.get(first * d + h * self.width..).map_or(std::ptr::null(), <[f32]>::as_ptr);
                 let (k, q) = (Rows { projected: k, raw: raw(turns[i].k) }, Rows { projected: q, raw: raw(turns[i].q) });
                 let place = Place { k: (keys > 0).then_some(k), q: (reads > 0).then_some(q), sums };

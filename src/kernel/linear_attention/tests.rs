@@ -93,8 +93,7 @@ fn any_cut_and_any_neighbours_give_the_same_bits() {
         let rows: Vec<[Vec<f32>; 3]> = (0..3).map(|r| case.tokens(20 + 7 * r, 1.0, 10 * r as u64)).collect();
         let alone: Vec<Vec<f32>> = rows.iter().map(|[q, k, v]| case.run(isa(), [q, k, v], 100, &mut case.features.sums(1).0[0])).collect();
         let mut sums = case.features.sums(3);
-        let mut turns: Vec<Turn> =
-            rows.iter().zip(&mut sums.0).map(|([q, k, v], sums)| Turn { q, k, v, sums }).collect();
+        let mut turns: Vec<Turn> = rows.iter().zip(&mut sums.0).map(|([q, k, v], sums)| Turn { q, k, v, sums }).collect();
         assert!(case.features.attend(&mut turns) == alone.concat());
         for ([q, k, v], alone) in rows.iter().zip(&alone) {
             for cut in [1, 2, 3, 5, 9] {
@@ -131,7 +130,11 @@ fn a_maximum_that_is_known_before_changes_only_epsilon() {
         case.features.raise(&mut [Turn { q: &[], k: &k, v: &v, sums: &mut sums.0[0] }]);
         let known = case.run(isa(), [&q, &k, &v], 30, &mut sums.0[0]);
         let far = running.iter().zip(&known).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(if case.features.epsilon == 0.0 { far < 1e-5 } else { far > 1e-5 || case.features.count() == 1 }, "{far} {}", case.features.epsilon);
+        assert!(
+            if case.features.epsilon == 0.0 { far < 1e-5 } else { far > 1e-5 || case.features.count() == 1 },
+            "{far} {}",
+            case.features.epsilon
+        );
     }
 }
 
