@@ -50,7 +50,7 @@ pub(super) const ARCH: Arch = Arch {
     ],
     segments: false,
     tiny: r#"{"model_type": "performer_lm", "num_tokens": 61, "dim": 24, "depth": 2, "heads": 3, "dim_head": 8, "nb_features": 20, "max_seq_len": 120, "causal": true,
-        "local_attn_heads": [0, 1], "local_window_size": 5, "shift_tokens": true, "ff_glu": true, "bos_token_id": 0, "eos_token_id": 0}"#,
+        "local_attn_heads": [0, 1], "local_window_size": 7, "shift_tokens": true, "ff_glu": true, "bos_token_id": 0, "eos_token_id": 0}"#,
     load,
 };
 
