@@ -68,8 +68,10 @@ impl Adaptive {
         }
         if self.div == 0 || (0..clusters).any(|i| self.width(i) == 0) {
             let (e, div) = (self.d_embed, self.div);
-            return Err(Error::new(format!("config.json: `d_embed` {e} divided by `div_val` {div} leaves no features for the last of {clusters} clusters"))
-                .hint("`div_val` is 1 or more, and `d_embed` enough for every cluster"));
+            return Err(Error::new(format!(
+                "config.json: `d_embed` {e} divided by `div_val` {div} leaves no features for the last of {clusters} clusters"
+            ))
+            .hint("`div_val` is 1 or more, and `d_embed` enough for every cluster"));
         }
         Ok(())
     }
@@ -116,7 +118,9 @@ impl Adaptive {
             let projected = self.div > 1 || self.d != self.d_embed;
             let (from, to) = (format!("emb_projs.{n}"), format!("out_projs.{i}"));
             let sizes = (self.d, form.inputs);
-            let up = |(w, name): (&Weights, &str)| Ok::<_, Error>(Linear::from_packed(Arc::new(w.packed(name, &Form::whole(sizes, Layout::OutIn), None)?)));
+            let up = |(w, name): (&Weights, &str)| {
+                Ok::<_, Error>(Linear::from_packed(Arc::new(w.packed(name, &Form::whole(sizes, Layout::OutIn), None)?)))
+            };
             let down = |(w, name): (&Weights, &str)| {
                 Ok::<_, Error>(Linear::from_packed(Arc::new(w.packed(name, &Form::whole((sizes.1, sizes.0), Layout::InOut), None)?)))
             };
@@ -136,7 +140,11 @@ impl Adaptive {
             0 => None,
             n => {
                 let bias = output.get("cluster_bias", &[n])?;
-                Some(Linear::from_packed(Arc::new(output.packed("cluster_weight", &Form::whole((n, self.d_embed), Layout::OutIn), Some(bias))?)))
+                Some(Linear::from_packed(Arc::new(output.packed(
+                    "cluster_weight",
+                    &Form::whole((n, self.d_embed), Layout::OutIn),
+                    Some(bias),
+                )?)))
             }
         };
         let vocabulary = self.ends.last().copied().unwrap_or(0);

@@ -17,9 +17,12 @@ fn made(div: usize, d_embed: usize, order: ClusterOrder, tied: bool) -> (Adaptiv
 fn probabilities_are_their_definition_and_add_up() {
     let n = 5;
     let x = noise(n * D, 3);
-    for (div, d_embed, order, tied) in
-        [(1, D, ClusterOrder::Hf, true), (1, 10, ClusterOrder::Hf, false), (2, D, ClusterOrder::Kimiyoung, true), (3, 9, ClusterOrder::Hf, false)]
-    {
+    for (div, d_embed, order, tied) in [
+        (1, D, ClusterOrder::Hf, true),
+        (1, 10, ClusterOrder::Hf, false),
+        (2, D, ClusterOrder::Kimiyoung, true),
+        (3, 9, ClusterOrder::Hf, false),
+    ] {
         let (_, softmax) = made(div, d_embed, order, tied);
         let got = softmax.forward(&tensor(x.clone(), (1, n, D)).unwrap()).unwrap().squeeze(0).unwrap().to_vec2::<f32>().unwrap();
         for (row, x) in got.iter().zip(x.chunks(D)) {
@@ -65,7 +68,8 @@ fn tables_are_shared_where_they_are_tied() {
 #[test]
 fn cuts_and_sizes_without_sense_are_refused() {
     let fails = |ends: &[usize], d_embed, div| {
-        let adaptive = Adaptive { ends: ends.to_vec(), d: D, d_embed, div, tie_tables: true, tie_projections: vec![], order: ClusterOrder::Hf };
+        let adaptive =
+            Adaptive { ends: ends.to_vec(), d: D, d_embed, div, tie_tables: true, tie_projections: vec![], order: ClusterOrder::Hf };
         adaptive.check().is_err()
     };
     assert!(fails(&[9, 9, 20], 8, 1) && fails(&[0, 20], 8, 1) && fails(&[30, 20], 8, 1));

@@ -392,13 +392,16 @@ fn distances_count_as_the_definition_says() {
         let n = [1, 31, 33, 128, 129, 300][dice.roll(6)] + dice.roll(3);
         let t = [1, 2, 4, 7, 50][dice.roll(5)].min(n);
         let precision = [Precision::F32, Precision::Bf16][round / shapes.len() % 2];
-        let (main, before) = (text(n, (heads, width), precision, 3 * round as u64), text(1 + dice.roll(40), (heads, width), precision, 900));
-        let hidden: Vec<usize> = (0..[0, 0, 3][dice.roll(3)]).map(|_| dice.roll(n)).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        let (main, before) =
+            (text(n, (heads, width), precision, 3 * round as u64), text(1 + dice.roll(40), (heads, width), precision, 900));
+        let hidden: Vec<usize> =
+            (0..[0, 0, 3][dice.roll(3)]).map(|_| dice.roll(n)).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
         let (of, rows) = ([1, heads][dice.roll(2)], [1, 2, 5, 31, 32, 33, 64, 200, 400][dice.roll(9)]);
         let (table, values) = (noise(rows * of * width, 77), noise(rows * of * width, 78));
         let (q, far_q) = (noise(t * d, 5), noise(t * d, 6));
         let first = dice.roll(n - t + 1);
-        let segments = Visible::Segments { first, origin: 0, segment: [1, 5, 64, usize::MAX][dice.roll(4)], memory: [0, 3, 150][dice.roll(3)] };
+        let segments =
+            Visible::Segments { first, origin: 0, segment: [1, 5, 64, usize::MAX][dice.roll(4)], memory: [0, 3, 150][dice.roll(3)] };
         for visible in [Visible::All, Visible::Causal { first }, segments] {
             let (mut spans, mut stored) = (vec![main.span(visible, &hidden)], vec![(&main.k[..], &main.v[..])]);
             if let Visible::Segments { segment, memory, .. } = visible {
@@ -411,7 +414,8 @@ fn distances_count_as_the_definition_says() {
                 jobs += 1;
                 let own = dice.roll(rows);
                 let far = twin::Far { q: &far_q, rows: &table, values: (dice.roll(2) == 0).then_some(&values), heads: of, own };
-                let what = format!("{heads} x {width}, {t} rows, {n} keys, {visible:?}, {hidden:?}, {precision:?}, {rows} distances, own {own}");
+                let what =
+                    format!("{heads} x {width}, {t} rows, {n} keys, {visible:?}, {hidden:?}, {precision:?}, {rows} distances, own {own}");
                 check(&job, &stored, Some(far), (heads, width), [0.3, 2.0][dice.roll(2)], &what);
             }
         }

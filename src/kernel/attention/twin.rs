@@ -63,7 +63,9 @@ pub fn naive(job: &Job, stored: &[Stored], far: Option<Far>, (heads, width): (us
                     let at = j * d + h * width;
                     let here = far.map(|far| (&far.q[i * d + h * width..][..width], far.of(span, i, h, j, width)));
                     let terms = (0..width).map(|f| f64::from(q[h * width + f]) * f64::from(k[at + f]) * f64::from(scale));
-                    let more = here.iter().flat_map(|(q, (row, _))| q.iter().zip(*row).map(|(q, r)| f64::from(*q) * f64::from(*r) * f64::from(scale)));
+                    let more = here
+                        .iter()
+                        .flat_map(|(q, (row, _))| q.iter().zip(*row).map(|(q, r)| f64::from(*q) * f64::from(*r) * f64::from(scale)));
                     let terms = terms.chain(more);
                     let score: f64 = terms.clone().sum();
                     greatest = greatest.max(terms.map(f64::abs).sum());

@@ -70,7 +70,9 @@ pub(super) fn load(o: Options, place: &Place, causal: bool) -> Result<Option<Rel
     };
     if kind == Kind::Rotary {
         if o.max_distance.is_some() {
-            return Err(Error::new("config.json: `max_distance` with `relative` \"rotary\", which knows no greatest distance").hint("leave it out"));
+            return Err(
+                Error::new("config.json: `max_distance` with `relative` \"rotary\", which knows no greatest distance").hint("leave it out")
+            );
         }
         let rotary = Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default())?;
         return Ok(Some(Relation::Turned(rotary)));
@@ -80,7 +82,8 @@ pub(super) fn load(o: Options, place: &Place, causal: bool) -> Result<Option<Rel
     }
     let n = match o.max_distance {
         None => {
-            return Err(Error::new("config.json: `relative` needs `max_distance`").hint("shaw: the distance that is clipped to; music: rows of the table"));
+            return Err(Error::new("config.json: `relative` needs `max_distance`")
+                .hint("shaw: the distance that is clipped to; music: rows of the table"));
         }
         Some(n) if n == 0 || n > MOST => {
             return Err(Error::new(format!("config.json: `max_distance` is {n}, not between 1 and {MOST}")));

@@ -59,10 +59,8 @@ fn definition(w: &Weights, x: &[f32], before: Option<&[f32]>, clamp: Option<usiz
                 let Some(x) = input(j) else { continue };
                 let (k, v, r) = (product(&w.k, &x), product(&w.v, &x), product(&w.r, &waves((i - j) as usize)));
                 let features = h * WIDTH..(h + 1) * WIDTH;
-                let score: f64 = features
-                    .clone()
-                    .map(|f| (q[f] + f64::from(w.biases[0][f])) * k[f] + (q[f] + f64::from(w.biases[1][f])) * r[f])
-                    .sum();
+                let score: f64 =
+                    features.clone().map(|f| (q[f] + f64::from(w.biases[0][f])) * k[f] + (q[f] + f64::from(w.biases[1][f])) * r[f]).sum();
                 pairs.push(((score / (WIDTH as f64).sqrt()).exp(), v[features].to_vec()));
             }
             let total: f64 = pairs.iter().map(|p| p.0).sum();
@@ -134,7 +132,9 @@ fn calls_are_segments_where_that_is_asked_for() {
         for (i, call) in calls.iter().chain(std::iter::repeat(&calls[calls.len() - 1])).enumerate() {
             let call = (*call).min(n - position);
             let open = i == 0 && prompt > 1;
-            starts.extend((position..position + call).map(|p| if open && p == prompt - 1 { 0 } else { (position + usize::from(open)) as isize }));
+            starts.extend(
+                (position..position + call).map(|p| if open && p == prompt - 1 { 0 } else { (position + usize::from(open)) as isize }),
+            );
             position += call;
             if position == n {
                 break;
@@ -181,7 +181,8 @@ fn a_full_memory_stays_as_large_as_it_is() {
 
 #[test]
 fn sizes_without_sense_are_refused() {
-    let check = |memory, segment| Reach { memory, segment, clamp: None }.check(("memory", "segment")).err().map(|e| e.message().to_string());
+    let check =
+        |memory, segment| Reach { memory, segment, clamp: None }.check(("memory", "segment")).err().map(|e| e.message().to_string());
     assert!(check(0, Segment::Sliding).unwrap().contains("`memory` is 0"));
     assert!(check(usize::MAX, Segment::Sliding).unwrap().contains("`memory`"));
     assert!(check(1, Segment::Fixed(usize::MAX)).unwrap().contains("`segment`"));

@@ -1,8 +1,8 @@
 use super::*;
 use crate::block::{Dense, Linear, Projections};
 use crate::kernel::linear::{Layout, Packed};
-use crate::kernel::testing::noise;
 use crate::kernel::tensor;
+use crate::kernel::testing::noise;
 use crate::mixer::{Documents, Mixer, Reader, Softmax};
 
 const D: usize = 12;
@@ -89,7 +89,9 @@ fn rotary_turns_queries_and_keys() {
             }
             out
         };
-        check(&Relation::Turned(Rotary::new(WIDTH, 300.0, style).unwrap()), true, &|_, (i, q), (j, k, v)| (dot(&turned(i, q), &turned(j, k)), v.to_vec()));
+        check(&Relation::Turned(Rotary::new(WIDTH, 300.0, style).unwrap()), true, &|_, (i, q), (j, k, v)| {
+            (dot(&turned(i, q), &turned(j, k)), v.to_vec())
+        });
     }
 }
 
