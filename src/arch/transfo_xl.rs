@@ -37,7 +37,7 @@ pub(super) const ARCH: Arch = Arch {
     load,
 };
 
-const QUIRK: &str = "without `same_length`, a query sees all that its call has read and `mem_len` positions before the call, so numbers depend on how a text was cut into calls";
+const QUIRK: &str = "without `same_length`, a query sees all that its call has read and `mem_len` positions before the call, so numbers depend on how a text was cut into calls (0.5 to 13 in the logits of made-up models)";
 
 #[derive(Deserialize)]
 struct Config {
