@@ -233,7 +233,25 @@ fn interrupted_with_130() {
 fn registries_and_facts() {
     let list: serde_json::Value = serde_json::from_str(&prints(&["list", "-f", "json"])).expect("JSON");
     let names: Vec<&str> = list["model_types"].as_array().expect("a list").iter().filter_map(|m| m["model_type"].as_str()).collect();
-    assert_eq!(names, ["bart", "gpt2", "led", "pegasus", "scaling_transformer", "terraformer", "trax_reformer_lm"]);
+    assert_eq!(
+        names,
+        [
+            "bart",
+            "compressive_transformer_lm",
+            "effattn_lm",
+            "gpt2",
+            "led",
+            "linformer_lm",
+            "linformer_roberta",
+            "linformer_tatp22_lm",
+            "pegasus",
+            "performer_lm",
+            "scaling_transformer",
+            "terraformer",
+            "transfo-xl",
+            "trax_reformer_lm",
+        ]
+    );
     let facts: serde_json::Value = serde_json::from_str(&prints(&["inspect", "-f", "json"])).expect("JSON");
     assert_eq!((&facts["model_type"], &facts["max_source"]), (&"led".into(), &4096.into()));
     assert!(facts["parameters"].as_u64().is_some_and(|n| n > 1_000_000));

@@ -63,10 +63,10 @@ pub const REGISTRY: &[Arch] = &[
     linformer_roberta::ARCH,
     linformer_tatp22::ARCH,
     pegasus::ARCH,
-    transfo_xl::ARCH,
     performer_lm::ARCH,
     trax::scaling_transformer::ARCH,
     trax::terraformer::ARCH,
+    transfo_xl::ARCH,
     trax::reformer_lm::ARCH,
 ];
 
