@@ -72,6 +72,8 @@ impl Loop for Part<'_> {
 
 impl Part<'_> {
     /// Tokens `from .. to`, whose features are made, in their order.
+    ///
+    /// Loops, not closures: a closure has not the caller's instruction set, and every operation in it would be a call.
     #[inline(always)]
     unsafe fn pass<L: Lanes>(&self, sums: &Head, from: usize, to: usize) {
         // SAFETY: the caller's tokens
@@ -80,9 +82,21 @@ impl Part<'_> {
                 (4, true, true) => self.group::<L, 4, true, true>(sums, from),
                 (4, true, false) => self.group::<L, 4, true, false>(sums, from),
                 (4, false, true) => self.group::<L, 4, false, true>(sums, from),
-                (_, true, true) => (from..to).for_each(|t| self.group::<L, 1, true, true>(sums, t)),
-                (_, true, false) => (from..to).for_each(|t| self.group::<L, 1, true, false>(sums, t)),
-                (_, false, true) => (from..to).for_each(|t| self.group::<L, 1, false, true>(sums, t)),
+                (_, true, true) => {
+                    for t in from..to {
+                        self.group::<L, 1, true, true>(sums, t);
+                    }
+                }
+                (_, true, false) => {
+                    for t in from..to {
+                        self.group::<L, 1, true, false>(sums, t);
+                    }
+                }
+                (_, false, true) => {
+                    for t in from..to {
+                        self.group::<L, 1, false, true>(sums, t);
+                    }
+                }
                 (_, false, false) => {}
             }
         }
@@ -161,7 +175,10 @@ unsafe fn columns<L: Lanes, const T: usize, const R: usize, const SUM: bool, con
         }
         for f in 0..m {
             let at = s.add(f * line);
-            let mut row: [L; R] = std::array::from_fn(|r| L::load(at.add(r * L::N)));
+            let mut row = [L::splat(0.0); R];
+            for (r, row) in row.iter_mut().enumerate() {
+                *row = L::load(at.add(r * L::N));
+            }
             for t in 0..T {
                 if SUM {
                     let k = L::splat(*k[t].add(f));
@@ -344,19 +361,27 @@ unsafe fn make<L: Lanes>(f: &Features, row: &mut [f32], shift: f32) {
     // SAFETY: whole registers, the last from a filled copy
     unsafe {
         let (scale, shift, epsilon) = (L::splat(scale), L::splat(shift), L::splat(epsilon));
-        let sixteen = |p: *mut f32| {
-            for r in 0..LANES / L::N {
-                let at = p.add(r * L::N);
-                exp(L::load(at).mul(scale).sub(shift)).add(epsilon).store(at);
-            }
-        };
         let (many, rest) = row.as_chunks_mut::<LANES>();
-        many.iter_mut().for_each(|x| sixteen(x.as_mut_ptr()));
+        for x in many {
+            powers::<L>(x, scale, shift, epsilon);
+        }
         if !rest.is_empty() {
             let mut copy = [0.0f32; LANES];
             copy[..rest.len()].copy_from_slice(rest);
-            sixteen(copy.as_mut_ptr());
+            powers::<L>(&mut copy, scale, shift, epsilon);
             rest.copy_from_slice(&copy[..rest.len()]);
+        }
+    }
+}
+
+/// e^(scale · x − shift) + ε of sixteen numbers, in place.
+#[inline(always)]
+unsafe fn powers<L: Lanes>(x: &mut [f32; LANES], scale: L, shift: L, epsilon: L) {
+    // SAFETY: whole registers of the sixteen
+    unsafe {
+        for r in 0..LANES / L::N {
+            let at = x.as_mut_ptr().add(r * L::N);
+            exp(L::load(at).mul(scale).sub(shift)).add(epsilon).store(at);
         }
     }
 }
