@@ -143,6 +143,11 @@ pub trait Model: Send + Sync {
     /// Bytes of the state of one row: a document of `source` tokens (none for decoder-only models), `target` tokens read by the decoder.
     fn state_bytes(&self, source: usize, target: usize) -> usize;
 
+    /// Bytes of that state that a step reads: all of it unless an attention variant leaves some alone.
+    fn state_read_bytes(&self, source: usize, target: usize) -> usize {
+        self.state_bytes(source, target)
+    }
+
     /// Bytes of weights that a decode step reads, whatever the number of rows.
     fn step_bytes(&self) -> usize;
 

@@ -175,6 +175,8 @@ fn state_weighs_what_was_forecast() {
             let mut state = read(&*model, vec![ids(if paired { source } else { 1 }, 1)]);
             score(&*model, &[ids(target, 2)], &mut state);
             assert_eq!(state.bytes(), model.state_bytes(source, target), "{}: {source} and {target} tokens", arch.model_type);
+            let read = model.state_read_bytes(source, target);
+            assert!(read > 0 && read <= model.state_bytes(source, target), "{}: a step reads {read} bytes", arch.model_type);
         }
         let forecast = |n| model.state_bytes(n, n) as f64;
         let as_told = match arch.growth {

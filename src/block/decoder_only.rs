@@ -62,6 +62,10 @@ impl Model for DecoderOnly {
         self.decoder.state_bytes(source, target)
     }
 
+    fn state_read_bytes(&self, source: usize, target: usize) -> usize {
+        self.decoder.read_bytes(source, target)
+    }
+
     fn step_bytes(&self) -> usize {
         self.tokens.row_bytes() + self.positions.row_bytes() + self.decoder.step_bytes() + self.output.bytes()
     }

@@ -200,6 +200,12 @@ impl Decoder {
         self.layers.iter().map(layer).sum()
     }
 
+    /// Bytes of that state that a step reads.
+    pub fn read_bytes(&self, source: usize, target: usize) -> usize {
+        let unread = |l: &DecoderLayer| l.mixer.bytes_at(target).saturating_sub(l.mixer.read_at(target));
+        self.state_bytes(source, target) - self.layers.iter().map(unread).sum::<usize>()
+    }
+
     /// Bytes of weights that a step of one row reads: everything but the cross-attention's keys and values, which were projected before, and the units
     /// that a sparse feed-forward layer leaves out.
     pub fn step_bytes(&self) -> usize {

@@ -117,6 +117,26 @@ impl Features {
         out
     }
 
+    /// Adds the sums of other keys: (S, z) ← e^(M − M') (S, z) + e^(N − M') (S', z') where N is the others' maximum and M' the greater of both.
+    ///
+    /// With ε > 0 in the softmax kernel these are not the sums of one key after the other, whose ε would have the greater maximum too.
+    pub fn merge(&self, sums: &mut [f32], others: &[f32]) {
+        for (own, other) in sums.chunks_exact_mut(self.head()).zip(others.chunks_exact(self.head())) {
+            let last = self.head() - 1;
+            let (factor, theirs) = if self.kernel == Kernel::Relu {
+                (1.0, 1.0)
+            } else {
+                let top = if other[last] > own[last] { other[last] } else { own[last] };
+                // nothing was summed where the maximum is −∞, and then there is nothing to multiply
+                let factor = |most: f32| if most == f32::NEG_INFINITY { 0.0 } else { f64::from(most - top).exp() as f32 };
+                let both = (factor(own[last]), factor(other[last]));
+                own[last] = top;
+                both
+            };
+            own[..last].iter_mut().zip(other).for_each(|(own, other)| *own = *own * factor + other * theirs);
+        }
+    }
+
     /// Takes the keys of the turns into their running maxima, not into their sums.
     ///
     /// Whoever then sums the same keys takes away one maximum of all of them, which changes the output only by ε.

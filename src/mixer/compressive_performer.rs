@@ -43,8 +43,10 @@
 //! | `segment`, `memory`, `compressed`, `ratio` | sequence length 768, l_mem 768, l_cmem 1152, c 4 |
 //! | `features` | m, rows of the random matrix `projection` (m, d_k) |
 //!
-//! The state of a layer: the rows of both queues and of the segment, S and z. When a segment is full S and z are summed anew over the queues, (l_mem + l_cmem) / T
-//! rows a token, some rows at a time, so that nothing as long as the queues is held beside them. A sum that were changed instead would drift.
+//! The state of a layer: the rows of both queues and of the segment, S and z; and S and z of the compressed rows of each roll. When a segment is full, S and z
+//! are begun with those of the rolls that are still there, and the rows of the memory are summed anew, as are those of a roll that left in part: nothing is
+//! ever taken away from a sum, which would drift. So a roll costs l_mem + T / c rows, (l_mem + T / c) / T a token, however long the queues are; some rows at a time, so
+//! that nothing as long as the queues is held beside them. With ε > 0 in the softmax kernel the maximum runs along the whole queue, and all of it is summed anew.
 //!
 //! Loads: `compressive_performer` of `effattn_lm`; the authors published no checkpoint.
 
@@ -53,7 +55,7 @@ use super::segments::{Compress, InitMem, Padding, Queues, rounds, select};
 use super::{Growth, Mixer, Place, Spec, options};
 use crate::block::{Dense, Projections, Rotary, RotaryStyle};
 use crate::error::{Error, Result};
-use crate::kernel::features::Features;
+use crate::kernel::features::{Features, Kernel};
 use crate::kernel::linear_attention::Turn;
 use crate::kernel::{slice, tensor};
 use crate::memory::Memory;
@@ -192,7 +194,17 @@ struct Row {
     places: Vec<i64>,
     /// mem, and behind it the segment so far, (rows, d).
     recent: Vec<f32>,
+    /// cmem by rolls, the oldest first.
+    groups: Vec<Group>,
     /// Sums over cmem, mem and the segment so far.
+    sums: Vec<f32>,
+}
+
+/// The compressed rows of one roll that are still there.
+#[derive(Debug, Clone)]
+struct Group {
+    rows: usize,
+    /// Their sums; empty until they are made.
     sums: Vec<f32>,
 }
 
@@ -208,8 +220,8 @@ impl Memory for Fifo {
     }
 
     fn bytes(&self) -> usize {
-        let row =
-            |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + size_of_val(&r.sums[..]);
+        let sums = |r: &Row| size_of_val(&r.sums[..]) + r.groups.iter().map(|g| size_of_val(&g.sums[..])).sum::<usize>();
+        let row = |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + sums(r);
         self.0.iter().map(row).sum()
     }
 }
@@ -233,29 +245,71 @@ impl CompressivePerformer {
     }
 
     fn fresh(&self) -> Row {
-        let mut row = Row { seen: 0, compressed: Vec::new(), places: Vec::new(), recent: Vec::new(), sums: self.empty_sums() };
+        let (compressed, recent) = (Vec::new(), Vec::new());
+        let mut row = Row { seen: 0, compressed, places: Vec::new(), recent, groups: Vec::new(), sums: self.empty_sums() };
         if self.init == InitMem::Zeros {
             row.compressed = vec![0.0; self.queues.compressed * self.d];
             row.places = self.queues.places_before().take(self.queues.compressed).collect();
             row.recent = vec![0.0; self.queues.memory * self.d];
+            self.grow(&mut row, self.queues.compressed);
             self.sum(&mut row);
         }
         row
+    }
+
+    /// Whether sums of compressed rows are kept by rolls.
+    fn grouped(&self) -> bool {
+        self.features.kernel == Kernel::Relu || self.features.epsilon == 0.0
+    }
+
+    /// Notes that so many rows are the youngest of cmem.
+    fn grow(&self, row: &mut Row, rows: usize) {
+        if self.grouped() && rows > 0 {
+            row.groups.push(Group { rows, sums: Vec::new() });
+        }
+    }
+
+    /// Notes that the oldest `rows` rows of cmem left.
+    fn shrink(row: &mut Row, mut rows: usize) {
+        while let Some(first) = row.groups.first_mut().filter(|_| rows > 0) {
+            if first.rows <= rows {
+                rows -= first.rows;
+                row.groups.remove(0);
+            } else {
+                (first.rows, first.sums) = (first.rows - rows, Vec::new());
+                return;
+            }
+        }
+    }
+
+    /// Adds the keys of some rows.
+    fn absorb(&self, sums: &mut [f32], rows: &[f32], mut places: impl Iterator<Item = i64>) {
+        for part in rows.chunks(TOGETHER * self.d) {
+            let [mut k, v] = Dense::all([&self.projections.k, &self.projections.v], part);
+            self.turn(&mut k, places.by_ref().take(part.len() / self.d));
+            self.features.attend(&mut [Turn { q: &[], k: &k, v: &v, sums }]);
+        }
     }
 
     /// Sums the keys of both queues, which begin a segment.
     fn sum(&self, row: &mut Row) {
         row.sums = self.empty_sums();
         let recent = row.seen as i64 - (row.recent.len() / self.d) as i64..row.seen as i64;
-        let queues: [(&[f32], Box<dyn Iterator<Item = i64>>); 2] =
-            [(&row.compressed, Box::new(row.places.iter().copied())), (&row.recent, Box::new(recent))];
-        for (rows, mut places) in queues {
-            for part in rows.chunks(TOGETHER * self.d) {
-                let [mut k, v] = Dense::all([&self.projections.k, &self.projections.v], part);
-                self.turn(&mut k, places.by_ref().take(part.len() / self.d));
-                self.features.attend(&mut [Turn { q: &[], k: &k, v: &v, sums: &mut row.sums }]);
-            }
+        if !self.grouped() {
+            self.absorb(&mut row.sums, &row.compressed, row.places.iter().copied());
         }
+        let mut first = 0;
+        for group in &mut row.groups {
+            let here = first..first + group.rows;
+            first = here.end;
+            if group.sums.is_empty() {
+                group.sums = self.empty_sums();
+                let rows = &row.compressed[here.start * self.d..here.end * self.d];
+                self.absorb(&mut group.sums, rows, row.places[here].iter().copied());
+            }
+            self.features.merge(&mut row.sums, &group.sums);
+        }
+        self.absorb(&mut row.sums, &row.recent, recent);
     }
 
     /// Moves a full segment into the queues.
@@ -267,7 +321,9 @@ impl CompressivePerformer {
             row.compressed.extend(self.compress.apply(&row.recent[..n * d], d, &self.queues));
             let begin = row.seen as i64 - rows as i64;
             row.places.extend(self.queues.last_covered(n).map(|p| begin + p as i64));
+            self.grow(row, self.queues.windows(n));
             let drop = row.places.len().saturating_sub(self.queues.compressed);
+            Self::shrink(row, drop);
             row.compressed.drain(..drop * d);
             row.places.drain(..drop);
         }
@@ -289,7 +345,13 @@ impl Mixer for CompressivePerformer {
             InitMem::Zeros => (self.queues.memory, self.queues.compressed),
         };
         let rows = recent + self.queues.open_at(positions) + compressed;
-        rows * self.d * size_of::<f32>() + compressed * size_of::<i64>() + self.features.sum_bytes()
+        let groups = if self.grouped() { self.queues.groups_at(positions, self.init == InitMem::Zeros) } else { 0 };
+        rows * self.d * size_of::<f32>() + compressed * size_of::<i64>() + (1 + groups) * self.features.sum_bytes()
+    }
+
+    /// The sums: rows and the sums of rolls are read when a segment is full.
+    fn read_at(&self, _positions: usize) -> usize {
+        self.features.sum_bytes()
     }
 
     /// The convolution is not counted: a step does not read it, but for the one that fills a segment.

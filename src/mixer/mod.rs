@@ -46,6 +46,10 @@ pub trait Mixer: Send + Sync + 'static {
     fn memory(&self, rows: usize) -> Result<Self::Memory>;
     /// Bytes of one row's memory after `positions` tokens.
     fn bytes_at(&self, positions: usize) -> usize;
+    /// Bytes of one row's memory that a step behind `positions` tokens reads: all of it unless the variant leaves some alone.
+    fn read_at(&self, positions: usize) -> usize {
+        self.bytes_at(positions)
+    }
     /// Bytes of weights that a step reads.
     fn weight_bytes(&self) -> usize;
     /// Bytes of activations at the peak of reading t tokens at once, the memory not counted.
@@ -60,6 +64,8 @@ pub trait AnyMixer: Send + Sync {
     fn memory(&self, rows: usize) -> Result<Box<dyn AnyMemory>>;
     /// See [`Mixer::bytes_at`].
     fn bytes_at(&self, positions: usize) -> usize;
+    /// See [`Mixer::read_at`].
+    fn read_at(&self, positions: usize) -> usize;
     /// See [`Mixer::weight_bytes`].
     fn weight_bytes(&self) -> usize;
     /// See [`Mixer::work_bytes`].
@@ -75,6 +81,10 @@ impl<M: Mixer> AnyMixer for M {
 
     fn bytes_at(&self, positions: usize) -> usize {
         Mixer::bytes_at(self, positions)
+    }
+
+    fn read_at(&self, positions: usize) -> usize {
+        Mixer::read_at(self, positions)
     }
 
     fn weight_bytes(&self) -> usize {

@@ -120,6 +120,18 @@ impl Queues {
         (read.min(self.memory), compressed.min(self.compressed))
     }
 
+    /// How many rolls the compressed rows after `positions` tokens come from, of queues that were empty, or full of zero rows, which came at once.
+    pub fn groups_at(&self, positions: usize, zeros: bool) -> usize {
+        let (rolls, each) = (positions / self.segment, self.windows(self.segment));
+        let first = if zeros { 0 } else { self.memory / self.segment + 1 };
+        if self.compressed == 0 || rolls < first {
+            return 0;
+        }
+        let later = if each == 0 { 0 } else { rolls - first };
+        let before = zeros || self.windows(first * self.segment - self.memory) > 0;
+        if later.saturating_mul(each) < self.compressed { later + usize::from(before) } else { self.compressed.div_ceil(each) }
+    }
+
     /// Places of the zero rows of queues that are full before the text, compressed rows first: each of these stands for c places.
     pub fn places_before(&self) -> impl Iterator<Item = i64> + use<> {
         let (memory, compressed, c) = (self.memory as i64, self.compressed as i64, self.ratio as i64);

@@ -99,6 +99,8 @@ pub(super) trait Scheme: Copy + Send + Sync + 'static {
     fn past(self, sets: Sets, shape: Shape) -> Self::Past;
     /// Bytes of that after `positions` positions.
     fn bytes_at(self, sets: Sets, shape: Shape, positions: usize) -> usize;
+    /// Bytes of it that a step behind so many positions reads.
+    fn read_at(self, sets: Sets, shape: Shape, positions: usize) -> usize;
 }
 
 /// What some heads remember of one row of a batch.
@@ -223,6 +225,10 @@ impl<S: Scheme> Mixer for Sparse<S> {
 
     fn bytes_at(&self, positions: usize) -> usize {
         self.parts.iter().map(|(heads, sets)| self.scheme.bytes_at(*sets, self.shape(heads), positions)).sum()
+    }
+
+    fn read_at(&self, positions: usize) -> usize {
+        self.parts.iter().map(|(heads, sets)| self.scheme.read_at(*sets, self.shape(heads), positions)).sum()
     }
 
     fn weight_bytes(&self) -> usize {

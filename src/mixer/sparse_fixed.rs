@@ -101,6 +101,11 @@ impl Scheme for Fixed {
         let columns = if sets == Sets::First { 0 } else { self.columns(positions) };
         shape.bytes_at(Keys::stored_at(positions, self.recent(sets, positions))) + shape.bytes_at(columns)
     }
+
+    /// All of it, but for what is kept beyond the block under way.
+    fn read_at(self, sets: Sets, shape: Shape, positions: usize) -> usize {
+        self.bytes_at(sets, shape, positions)
+    }
 }
 
 /// The last positions and the columns of all blocks.

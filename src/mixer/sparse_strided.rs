@@ -99,6 +99,17 @@ impl Scheme for Strided {
             Sets::Both => window + classes,
         }
     }
+
+    /// The window, and one class of all.
+    fn read_at(self, sets: Sets, shape: Shape, positions: usize) -> usize {
+        let window = shape.bytes_at(positions.min(self.keep(sets) + 1));
+        let class = shape.bytes_at(positions.div_ceil(self.stride));
+        match sets {
+            Sets::First => window,
+            Sets::Second => class,
+            Sets::Both => window + class,
+        }
+    }
 }
 
 /// A window and the classes of positions that are equal modulo the stride.

@@ -128,9 +128,9 @@ fn traffic(case: &Case, model: &dyn Model, token: Option<&Summary>, machine: Opt
         return None;
     }
     let read = if model.info().encoder_decoder { source } else { 0 };
-    let shared = model.state_bytes(read, 0);
+    let shared = model.state_read_bytes(read, 0);
     // the first step finds what was read before it
-    let own = |step: usize| model.state_bytes(read, target - steps + 1 + step).saturating_sub(shared) as f64;
+    let own = |step: usize| model.state_read_bytes(read, target - steps + 1 + step).saturating_sub(shared) as f64;
     // rows multiply after the first step
     let rows = |step: usize| if step == 0 { case.batch } else { case.rows() } as f64;
     let own = (0..steps).map(|s| rows(s) * own(s)).sum::<f64>() / steps as f64;

@@ -105,12 +105,16 @@ fn long_memories_are_plain_favor() {
 /// What the memory says it weighs is what its lists hold, at every length.
 #[test]
 fn the_memory_weighs_what_is_told() {
-    for (padding, init) in [(Padding::Left, InitMem::Empty), (Padding::Lucidrains, InitMem::Empty), (Padding::Left, InitMem::Zeros)] {
-        let queues = Queues { segment: 5, memory: 13, compressed: 8, ratio: 3, padding };
-        let mixer = mixer(queues, Compress::Max, (Kernel::Softmax, 0.0), true, init);
+    let lengths = [(5, 13, 8, 3), (5, 10, 7, 2), (4, 3, 4, 1), (3, 0, 100, 2), (2, 5, 3, 3), (6, 6, 3, 1)];
+    let inits = [InitMem::Empty, InitMem::Zeros];
+    let kernels = [(Kernel::Softmax, 0.0), (Kernel::Softmax, 1e-3), (Kernel::Relu, 1e-3)];
+    for (i, (segment, memory, compressed, ratio)) in lengths.into_iter().flat_map(|l| [l; 4]).enumerate() {
+        let (padding, init) = ([Padding::Left, Padding::Lucidrains][i % 2], inits[i / 2 % 2]);
+        let queues = Queues { segment, memory, compressed, ratio, padding };
+        let mixer = mixer(queues, Compress::Max, kernels[i % 3], true, init);
         let mut memory = mixer.memory(2).unwrap();
         for n in 0..70 {
-            assert_eq!(memory.bytes(), 2 * mixer.bytes_at(n), "{n}");
+            assert_eq!(memory.bytes(), 2 * mixer.bytes_at(n), "{queues:?} {init:?} {n}");
             mixer.forward(&tensor(noise(2 * D, n as u64), (2, 1, D)).unwrap(), &mut memory).unwrap();
         }
     }
