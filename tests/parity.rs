@@ -48,7 +48,25 @@ fn compared(case: &Path) -> Report {
 #[test]
 fn numbers_of_the_reference() {
     let cases = cases("expected.safetensors");
-    for family in ["bart", "gpt2", "led", "pegasus", "scaling", "terraformer", "trax-layer"] {
+    for family in [
+        "bart",
+        "compressive",
+        "gpt2",
+        "led",
+        "linformer",
+        "lm-compressive",
+        "lm-linformer",
+        "lm-performer",
+        "lm-softmax",
+        "lm-sparse",
+        "lm-transformer-xl",
+        "pegasus",
+        "performer",
+        "scaling",
+        "terraformer",
+        "transfo-xl",
+        "trax-layer",
+    ] {
         let n = cases.iter().filter(|c| c.file_name().is_some_and(|n| n.to_string_lossy().starts_with(family))).count();
         assert!(n >= 3, "{family}: only {n} cases");
     }

@@ -130,6 +130,11 @@ impl Config {
         if let Some(init) = self.init_mem.as_deref().filter(|init| !["empty", "zeros"].contains(init)) {
             return Err(Error::new(format!("config.json: `init_mem` is \"{init}\"")).hint("it is \"empty\" or \"zeros\""));
         }
+        let remembers = |entry: &Value| matches!(entry["name"].as_str(), Some("transformer_xl" | "compressive" | "compressive_performer"));
+        if self.init_mem.is_some() && (0..self.n_layers).all(|i| self.variant(i).is_ok_and(|(entry, _)| !remembers(entry))) {
+            return Err(Error::new("config.json: `init_mem` is for variants with memories of segments, and no layer has one")
+                .hint("leave out `--init-mem`, or the key"));
+        }
         if let Value::Array(list) = &self.mixer
             && list.len() > self.n_layers
         {

@@ -125,6 +125,8 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
         "random-weights": args.model.weights.random_weights,
         "dtype": format!("{:?}", args.model.weights.dtype),
         "kv-dtype": format!("{:?}", args.model.weights.kv_dtype),
+        "reference-quirks": args.model.weights.reference_quirks,
+        "init-mem": format!("{:?}", args.model.weights.init_mem),
         "seed": args.seed,
         "generation": generation.describe(),
         "input-format": format!("{:?}", args.input.input_format),

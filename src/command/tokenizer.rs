@@ -126,6 +126,13 @@ impl TrainArgs {
             let what = if token.is_empty() { "is empty" } else { "comes twice" };
             return refuse(format!("special token {} `{token}` {what}", i + 1), "name each once, separated by commas");
         }
+        // byte-level models write each byte as a letter of its own
+        let byte = |token: &&String| {
+            self.level != Level::Word && token.chars().count() == 1 && token.chars().all(|c| ByteLevel::alphabet().contains(&c))
+        };
+        if let Some(token) = self.special.iter().find(byte) {
+            return refuse(format!("special token `{token}` is the letter of a byte"), "name it otherwise, for instance `<sep>`");
+        }
         match (self.level, self.vocab_size) {
             (Level::Bytes, Some(n)) if n != least => refuse(
                 format!("a vocabulary of {n} tokens, but there are {least}: the bytes and the special ones"),

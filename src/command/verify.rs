@@ -3,7 +3,7 @@
 use super::{Exit, open};
 use crate::checkpoint::Checkpoint;
 use crate::cli::{Dtype, ReportFormat, VerifyArgs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::report::Table;
 use crate::verify::{Check, Finding, Report, verify, verify_layer};
 use serde_json::{Value, json};
@@ -11,6 +11,9 @@ use std::io::Write;
 
 /// Prints the comparison; [`Exit::Gate`] when something failed.
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
+    if args.atol.is_nan() || args.atol < 0.0 {
+        return Err(Error::usage(format!("`--atol {}` is no difference", args.atol)).hint("it is 0 or more, for instance 1e-4"));
+    }
     let mut weights = args.model.weights.clone();
     if weights.dtype == Dtype::Auto {
         // `auto` may take a path that rounds more than the reference did

@@ -89,7 +89,9 @@ fn memory_is_carried_through_a_document_and_no_further() {
 #[test]
 fn how_the_model_is_loaded_is_in_the_signature() {
     let bytes = tokenizer(&["--level", "bytes", "--special", "<bos>,<pad>"], b"");
-    let files: &[(&str, &[u8])] = &[("config.json", ENDLESS), ("tokenizer.json", &bytes), ("a.txt", b"some text")];
+    let remembers = br#"{"model_type": "effattn_lm", "vocab_size": 258, "d_model": 24, "n_layers": 1, "n_heads": 3, "d_ff": 40,
+        "mixer": {"name": "transformer_xl", "memory": 5}, "bos_token_id": 256}"#;
+    let files: &[(&str, &[u8])] = &[("config.json", remembers), ("tokenizer.json", &bytes), ("a.txt", b"some text")];
     let signature = |words: &[&str]| {
         let got = json(files, &[&RANDOM[..], &["json", "a.txt"], words].concat());
         got["signature"].as_str().expect("text").split_once("|norm:token|").expect("a signature").1.to_owned()
@@ -201,7 +203,8 @@ fn pseudo_perplexity_of_a_model_that_reads_from_both_sides() {
     let files = |config: &str| [("config.json", config.as_bytes().to_vec()), ("tokenizer.json", TOKENIZER.as_bytes().to_vec())];
     let texts = b"the harbour at night\nnight at the\n";
     let long = "the harbour ".repeat(6);
-    let with = |config: &str, text: &[u8], words: &[&str], check: &dyn Fn(&[(&str, &[u8])], &[&str])| {
+    type Check<'a> = &'a dyn Fn(&[(&str, &[u8])], &[&str]);
+    let with = |config: &str, text: &[u8], words: &[&str], check: Check| {
         let own = files(config);
         let files: Vec<(&str, &[u8])> = own.iter().map(|(name, bytes)| (*name, &bytes[..])).chain([("t.txt", text)]).collect();
         check(&files, &[&["-m", "ppl", "--model", ".", "--random-weights", "--seed", "5", "t.txt"], words].concat());

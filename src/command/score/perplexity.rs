@@ -222,9 +222,24 @@ fn first_token(checkpoint: &Checkpoint) -> Result<u32> {
     if let Some(start) = checkpoint.model.info().prompt_start {
         return Ok(start);
     }
-    let configs = [Some(&checkpoint.config), checkpoint.generation_config.as_ref()];
-    let id = |key: &str| configs.iter().flatten().find_map(|c| c.get(key).and_then(Value::as_u64)).and_then(|id| u32::try_from(id).ok());
-    id("bos_token_id").or_else(|| id("eos_token_id")).ok_or_else(|| {
+    let configs = [("config.json", Some(&checkpoint.config)), ("generation_config.json", checkpoint.generation_config.as_ref())];
+    // the first of several end tokens, as elsewhere
+    let number = |value: &Value| match value {
+        Value::Array(list) => list.first().and_then(Value::as_u64),
+        one => one.as_u64(),
+    };
+    let id = |key: &str| -> Result<Option<u32>> {
+        let found = configs.iter().find_map(|(file, c)| Some((file, c.as_ref()?.get(key).filter(|value| !value.is_null())?)));
+        let Some((file, value)) = found else { return Ok(None) };
+        let id = number(value).and_then(|id| u32::try_from(id).ok()).filter(|_| key == "eos_token_id" || !value.is_array());
+        id.map(Some)
+            .ok_or_else(|| Error::new(format!("{file}: `{key}` must be a token id, not {value}")).hint("mend it, or say `--bos none`"))
+    };
+    let first = match id("bos_token_id")? {
+        None => id("eos_token_id")?,
+        first => first,
+    };
+    first.ok_or_else(|| {
         Error::new(format!("`{}` names no token that begins or ends a text", checkpoint.name))
             .hint("say `--bos none`, or put `bos_token_id` into config.json")
     })

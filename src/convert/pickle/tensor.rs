@@ -92,6 +92,13 @@ impl Machine<'_, '_> {
         if shape.len() != strides.len() || shape.len() > SIDES {
             return Err(self.bad(format!("a tensor with {} sides and {} strides", shape.len(), strides.len())));
         }
+        // bits that say that the numbers are to be negated or conjugated when they are read
+        let bits = arguments.get(if kind.is_some() { 7 } else { 6 }).map(|id| self.values.get(*id));
+        if bits.is_some_and(|bits| matches!(bits, Item::Dict(pairs) if !pairs.is_empty())) {
+            return Err(self
+                .bad("a tensor that is to be negated or conjugated when it is read")
+                .hint("store it as it is: `.resolve_neg().resolve_conj()`"));
+        }
         Ok(Item::View(View { storage: id, element, offset: self.count(offset)?, shape, strides }))
     }
 

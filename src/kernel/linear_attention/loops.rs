@@ -45,19 +45,19 @@ impl Loop for Part<'_> {
             for t in 0..self.tokens {
                 if let Some(k) = self.k {
                     let (row, raw) = k.token(f, t);
-                    let (most, diagonal) = most::<L>(f, row, raw);
+                    let (most, diagonal) = most(f, row, raw);
                     if most > *sums.most {
                         self.pass::<L>(&sums, ready, t);
                         ready = t;
-                        sums.raise::<L>(most);
+                        sums.raise(most);
                     }
                     make::<L>(f, row, diagonal + *sums.most);
                 }
                 if let Some(q) = self.q {
                     let (row, raw) = q.token(f, t);
                     // with ε = 0 what all features have in common cancels, D(q) too
-                    let diagonal = if f.kernel == Kernel::Softmax && f.epsilon > 0.0 { diagonal::<L>(f, raw) } else { 0.0 };
-                    let shift = if f.kernel == Kernel::Relu { 0.0 } else { f.scale() * maximum::<L>(row) };
+                    let diagonal = if f.kernel == Kernel::Softmax && f.epsilon > 0.0 { diagonal(f, raw) } else { 0.0 };
+                    let shift = if f.kernel == Kernel::Relu { 0.0 } else { f.scale() * maximum(row) };
                     make::<L>(f, row, diagonal + shift);
                 }
                 if t + 1 - ready == TOGETHER {
@@ -114,10 +114,10 @@ impl Part<'_> {
             let mut factors = [0.0f32; T];
             for i in 0..T {
                 if SUM {
-                    sums.add::<L>(k[i]);
+                    sums.add(k[i]);
                 }
                 if READ {
-                    factors[i] = sums.denominator::<L>(f, q[i]);
+                    factors[i] = sums.denominator(f, q[i]);
                 }
             }
             let mut column = 0;
@@ -224,10 +224,10 @@ impl Loop for Raise<'_> {
             let mut sums = Head::of(self.features, self.sums);
             let top = (0..self.tokens).fold(*sums.most, |top, t| {
                 let (row, raw) = self.k.token(self.features, t);
-                most::<L>(self.features, row, raw).0.max(top)
+                most(self.features, row, raw).0.max(top)
             });
             if top > *sums.most {
-                sums.raise::<L>(top);
+                sums.raise(top);
             }
         }
     }
@@ -266,7 +266,7 @@ impl Head<'_> {
 
     /// A greater maximum: multiplies S and z.
     #[inline(always)]
-    unsafe fn raise<L: Lanes>(&mut self, most: f32) {
+    unsafe fn raise(&mut self, most: f32) {
         let factor = f64::from(*self.most - most).exp() as f32;
         // SAFETY: S and z lie one behind the other
         let all = unsafe { std::slice::from_raw_parts_mut(self.s, self.m * (self.line + 1)) };
@@ -276,7 +276,7 @@ impl Head<'_> {
 
     /// z ← z + φ(k).
     #[inline(always)]
-    unsafe fn add<L: Lanes>(&self, k: *const f32) {
+    unsafe fn add(&self, k: *const f32) {
         // SAFETY: m numbers of each
         let (z, k) = unsafe { (std::slice::from_raw_parts_mut(self.z, self.m), std::slice::from_raw_parts(k, self.m)) };
         z.iter_mut().zip(k).for_each(|(z, k)| *z += k);
@@ -284,7 +284,7 @@ impl Head<'_> {
 
     /// φ(q) · (z + constant), not below [`LEAST`].
     #[inline(always)]
-    unsafe fn denominator<L: Lanes>(&self, f: &Features, q: *const f32) -> f32 {
+    unsafe fn denominator(&self, f: &Features, q: *const f32) -> f32 {
         // SAFETY: m numbers of each
         let (z, q) = unsafe { (std::slice::from_raw_parts(self.z, self.m), std::slice::from_raw_parts(q, self.m)) };
         let mut lanes = [0.0f32; LANES];
@@ -308,14 +308,14 @@ impl Head<'_> {
 
 /// A key's own maximum and D.
 #[inline(always)]
-unsafe fn most<L: Lanes>(f: &Features, row: &[f32], raw: &[f32]) -> (f32, f32) {
+unsafe fn most(f: &Features, row: &[f32], raw: &[f32]) -> (f32, f32) {
     // SAFETY: the caller has checked the instruction set
     unsafe {
         match f.kernel {
             Kernel::Relu => (0.0, 0.0),
-            Kernel::Exponential => (maximum::<L>(row), 0.0),
+            Kernel::Exponential => (maximum(row), 0.0),
             Kernel::Softmax => {
-                let (top, diagonal) = (f.scale() * maximum::<L>(row), diagonal::<L>(f, raw));
+                let (top, diagonal) = (f.scale() * maximum(row), diagonal(f, raw));
                 (if f.epsilon > 0.0 { top } else { top - diagonal }, diagonal)
             }
         }
@@ -324,7 +324,7 @@ unsafe fn most<L: Lanes>(f: &Features, row: &[f32], raw: &[f32]) -> (f32, f32) {
 
 /// D: half the square of the norm of x̂.
 #[inline(always)]
-unsafe fn diagonal<L: Lanes>(f: &Features, raw: &[f32]) -> f32 {
+unsafe fn diagonal(f: &Features, raw: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];
     let (many, rest) = raw.as_chunks::<LANES>();
     for x in many {
@@ -339,7 +339,7 @@ unsafe fn diagonal<L: Lanes>(f: &Features, raw: &[f32]) -> f32 {
 
 /// The greatest of a row, those that are no numbers left out.
 #[inline(always)]
-unsafe fn maximum<L: Lanes>(row: &[f32]) -> f32 {
+unsafe fn maximum(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (many, rest) = row.as_chunks::<LANES>();
     for x in many {

@@ -2,6 +2,12 @@
 
 use super::{Padding, Queues};
 
+/// What one row becomes of a window of rows.
+pub type Window<'a> = &'a dyn Fn(&[Vec<f64>]) -> Vec<f64>;
+
+/// Of a head and its query: the weight of each key.
+pub type Weigh<'a> = &'a dyn Fn(usize, &[f64], &[Vec<f64>]) -> Vec<f64>;
+
 /// What a test mixes.
 pub struct Twin<'a> {
     pub d: usize,
@@ -10,12 +16,12 @@ pub struct Twin<'a> {
     pub weights: [&'a [f32]; 4],
     pub queues: Queues,
     /// One row of a window of c.
-    pub compress: Option<&'a dyn Fn(&[Vec<f64>]) -> Vec<f64>>,
+    pub compress: Option<Window<'a>>,
     /// Whether halves of a head are turned, with a base of 10000.
     pub rotary: bool,
     pub zeros: bool,
     /// The weights of all keys that a query sees, of a head.
-    pub weigh: &'a dyn Fn(usize, &[f64], &[Vec<f64>]) -> Vec<f64>,
+    pub weigh: Weigh<'a>,
 }
 
 #[derive(Clone)]

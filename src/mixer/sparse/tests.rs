@@ -33,7 +33,7 @@ impl Dense for Strided {
     }
 
     fn second(self, i: usize, j: usize) -> bool {
-        (i - j) % self.stride == 0
+        (i - j).is_multiple_of(self.stride)
     }
 }
 
@@ -199,7 +199,8 @@ fn mixer<S: Scheme>(scheme: S, parts: Vec<(Range<usize>, Sets)>, heads: usize) -
 #[test]
 fn patterns_give_heads_their_sets() {
     fn check<S: Dense>(scheme: S) {
-        let wanted: [(Pattern, usize, usize, fn(usize) -> Sets); 7] = [
+        type Wanted = (Pattern, usize, usize, fn(usize) -> Sets);
+        let wanted: [Wanted; 7] = [
             (Pattern::Union, 0, 3, |_| Sets::Both),
             (Pattern::Union, 1, 3, |_| Sets::Both),
             (Pattern::Alternate, 0, 3, |_| Sets::First),

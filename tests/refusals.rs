@@ -1,0 +1,91 @@
+//! What the program refuses rather than guess: settings that have no effect, keys that are no token ids, marks that would be lost.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn effattn(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_effattn")).args(words).args(["-t", "1"]).output().expect("the binary runs")
+}
+
+/// Exit code and the first line of what was said.
+fn said(words: &[&str]) -> (Option<i32>, String) {
+    let got = effattn(words);
+    let text = String::from_utf8(got.stderr).expect("UTF-8");
+    let line = text.lines().find(|l| l.starts_with("error")).unwrap_or_default();
+    (got.status.code(), line.to_owned())
+}
+
+/// A copy of a fixture with other keys in its config.json and a tokenizer of bytes, if its vocabulary has room.
+fn copy(case: &str, change: impl Fn(&mut Value)) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(case);
+    for file in ["config.json", "model.safetensors", "expected.safetensors"] {
+        std::fs::copy(from.join(file), dir.path().join(file)).expect("the fixture is whole");
+    }
+    let mut config: Value = serde_json::from_slice(&std::fs::read(from.join("config.json")).expect("it is there")).expect("JSON");
+    change(&mut config);
+    std::fs::write(dir.path().join("config.json"), config.to_string()).expect("written");
+    let words: serde_json::Map<String, Value> =
+        (0..20u32).map(|i| (if i == 0 { "<unk>".into() } else { format!("w{i}") }, json!(i))).collect();
+    let tokenizer = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"}});
+    std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).expect("written");
+    std::fs::write(dir.path().join("text.txt"), "w3 w4 w5 w6 w7 w8").expect("written");
+    dir
+}
+
+fn path(dir: &tempfile::TempDir, name: &str) -> String {
+    let path: PathBuf = dir.path().join(name);
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn memories_of_segments_are_begun_only_where_there_are_some() {
+    let with = |case: &str| {
+        let dir = copy(case, |_| ());
+        said(&["score", "-m", "ppl", "--model", &path(&dir, ""), &path(&dir, "text.txt"), "--bos", "none", "--init-mem", "zeros"])
+    };
+    assert_eq!(with("lm-transformer-xl-same-length").0, Some(0));
+    let (code, line) = with("lm-performer-softmax");
+    assert_eq!((code, line.contains("`init_mem` is for variants with memories of segments")), (Some(1), true), "{line}");
+    let (code, line) = with("performer-relu");
+    assert_eq!((code, line.contains("`--init-mem` is for models with memories of segments")), (Some(2), true), "{line}");
+}
+
+#[test]
+fn a_begin_token_that_is_none_is_an_error() {
+    for wrong in [json!("x"), json!(-1), json!(1.5), json!([]), json!([0, 1]), json!(true), json!(4_294_967_296u64)] {
+        let dir = copy("lm-softmax-none-learned", |c| c["bos_token_id"] = wrong.clone());
+        let (code, line) = said(&["score", "-m", "ppl", "--model", &path(&dir, ""), &path(&dir, "text.txt")]);
+        assert_eq!((code, line.contains("`bos_token_id` must be a token id")), (Some(1), true), "{wrong}: {line}");
+    }
+}
+
+#[test]
+fn a_tolerance_that_is_no_number_is_a_mistake() {
+    let dir = copy("lm-performer-softmax", |_| ());
+    let golden = path(&dir, "expected.safetensors");
+    assert_eq!(said(&["verify", "-m", &path(&dir, ""), "--golden", &golden, "--atol", "nan"]).0, Some(2));
+    assert_eq!(effattn(&["verify", "-m", &path(&dir, ""), "--golden", &golden]).status.code(), Some(0));
+}
+
+#[test]
+fn a_special_token_is_no_letter_of_a_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let target = path(&dir, "t.json");
+    let train = |special: &str| said(&["tokenizer", "train", "--level", "bytes", "--special", special, "-o", &target]);
+    let (code, line) = train("a");
+    assert_eq!((code, line.contains("special token `a` is the letter of a byte")), (Some(2), true), "{line}");
+    assert_eq!(train("<a>").0, Some(0));
+}
+
+/// What `--mended` compares is the mathematics that the reference meant: another number where its maximum looked ahead.
+#[test]
+fn quirks_are_on_for_verify_and_off_when_mended() {
+    let dir = copy("performer-softmax", |_| ());
+    let (model, golden) = (path(&dir, ""), path(&dir, "expected.safetensors"));
+    assert_eq!(effattn(&["verify", "-m", &model, "--golden", &golden]).status.code(), Some(0));
+    assert_eq!(effattn(&["verify", "-m", &model, "--golden", &golden, "--mended"]).status.code(), Some(4));
+    assert_eq!(said(&["verify", "-m", &model, "--golden", &golden, "--mended", "--reference-quirks"]).0, Some(2));
+}
