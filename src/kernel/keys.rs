@@ -134,7 +134,7 @@ impl Keys {
     }
 
     /// Lets positions before `before` go, whole chunks of them: what is stored depends on `before` alone, not on how often it was asked. One copy of what
-    /// stays in [`CHUNK`] positions: a small part of looking at it.
+    /// stays in 128 positions: a small part of looking at it.
     pub fn forget(&mut self, before: usize) {
         let first = before.min(self.len) / CHUNK * CHUNK;
         if first <= self.first {

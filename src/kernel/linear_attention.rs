@@ -27,7 +27,7 @@ mod tests;
 
 pub use naive::{Plain, naive};
 
-/// For each row of a batch one list: for each head S, m lines of [`padded`] numbers, z, m numbers, and M.
+/// For each row of a batch one list: for each head S, m lines of as many numbers as a head has, filled up to a multiple of 16, z, m numbers, and M.
 pub type Sums = Lists;
 
 /// One row's tokens, and its sums.
