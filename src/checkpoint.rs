@@ -137,6 +137,8 @@ pub struct Options {
     pub quirks: bool,
     /// What memories of segments begin with, where an architecture leaves the choice.
     pub init_mem: Option<InitMem>,
+    /// Which attention an encoder runs.
+    pub attention: arch::Choice,
 }
 
 /// What a memory of earlier segments holds before the first.
@@ -306,6 +308,10 @@ fn merge(config: &mut Value, set: &Value) {
 fn asked(arch: &arch::Arch, mut config: Value, options: &Options) -> Result<Value> {
     if options.quirks && !arch.quirks.is_empty() {
         config["reference_quirks"] = true.into();
+    }
+    if options.attention != arch::Choice::Auto {
+        options.attention.check(arch)?;
+        config[arch::choice::KEY] = options.attention.to_string().into();
     }
     if let Some(init) = options.init_mem {
         if !arch.segments {

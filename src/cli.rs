@@ -1,5 +1,6 @@
 //! The command line: what every command takes, and which commands there are.
 
+use crate::arch::Choice;
 use crate::checkpoint::InitMem;
 use crate::command::bench::BenchArgs;
 use crate::command::convert::ConvertArgs;
@@ -89,6 +90,10 @@ pub struct WeightArgs {
     /// What memories of segments begin with, for models that have them [default: the checkpoint's own]
     #[arg(long, value_name = "WHAT")]
     pub init_mem: Option<InitMemory>,
+    /// Attention of the encoder on the same weights: auto (what the checkpoint's own library runs), full, sparse, window=N, block=N, paper, paper=SEED; `inspect`
+    /// says which a model allows
+    #[arg(long, value_name = "WHICH", default_value_t, hide_default_value = true)]
+    pub attention: Choice,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,

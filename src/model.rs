@@ -19,7 +19,7 @@ pub struct Info {
     pub max_source: Option<usize>,
     /// Most tokens the decoder can hold, start token included, if there is a limit.
     pub max_target: Option<usize>,
-    /// The attention that ran over the document, as the JSONL field `attention` names it.
+    /// The attention that runs over documents, as the run header names it.
     pub attention: String,
     /// Positions with global attention when a source names none; `None` for models without global attention.
     pub default_global: Option<Vec<usize>>,
@@ -133,6 +133,11 @@ impl Info {
 pub trait Model: Send + Sync {
     /// Sizes and names.
     fn info(&self) -> &Info;
+
+    /// The attention that runs over a document of `source` tokens, as the JSONL field `attention` names it.
+    fn attention(&self, _source: usize) -> String {
+        self.info().attention.clone()
+    }
 
     /// Reads the documents and returns the state from which decoding goes on, and the token of each row to start with.
     ///

@@ -2,8 +2,8 @@
 //!
 //! Reference: transformers:src/transformers/models/bart/modeling_bart.py. Position p is row p + 2 of the table.
 
-use super::bart_like::{Plan, Sizes, build, full};
-use super::{Arch, Loaded, expect, parse, unread};
+use super::bart_like::{Plan, Sizes, build, full, full_name};
+use super::{Arch, Choice, Loaded, expect, parse, unread};
 use crate::block::{Order, Positions};
 use crate::error::Result;
 use crate::weights::Weights;
@@ -15,6 +15,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "encoder-decoder, full attention, post-norm, learned positions",
     checkpoints: "facebook/bart-large-cnn, facebook/bart-large-xsum, sshleifer/distilbart-cnn-12-6",
     mixers: &["softmax"],
+    attentions: &["full", "window=N"],
     ignored: &[],
     quirks: &[],
     segments: false,
@@ -38,6 +39,7 @@ struct Config {
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
+    let choice = Choice::of(config, &ARCH)?;
     for (key, value) in [
         ("normalize_before", false),
         ("normalize_embedding", true),
@@ -51,10 +53,13 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let plan = Plan {
         prefix: "model",
         order: Order::Post,
+        input_norm: true,
+        stack_norm: None,
+        attention_bias: true,
         positions: [&positions, &positions],
-        reader: &full,
+        reader: &|w, heads, _| full(w, heads, choice),
         default_global: None,
-        attention: "full".into(),
+        attention: full_name(choice),
         model_type: ARCH.model_type,
     };
     Ok(Loaded { model: Box::new(build(w, &c.sizes, &plan)?), unread: unread(&c.rest) })

@@ -1,5 +1,6 @@
 //! What BART, Pegasus and LED have in common: the names of their tensors and the order of their layers.
 
+use super::choice::Choice;
 use crate::block::{
     Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, Input, LayerNorm, Linear, Order,
     Positions, Projections, Seq2Seq,
@@ -51,38 +52,50 @@ pub(super) struct Plan<'a> {
     /// `model` or `led`.
     pub prefix: &'a str,
     pub order: Order,
+    /// Whether a norm, `layernorm_embedding`, follows the embeddings.
+    pub input_norm: bool,
+    /// The norm at the end of each stack, by its name.
+    pub stack_norm: Option<&'static str>,
+    /// Whether the projections of attention have biases.
+    pub attention_bias: bool,
     /// Encoder and decoder positions, of the tensors below the given view.
     pub positions: [&'a LoadPositions<'a>; 2],
     /// The encoder's self-attention in layer i.
     pub reader: &'a LoadReader<'a>,
     /// [`Info::default_global`].
     pub default_global: Option<Vec<usize>>,
-    /// What [`Info::attention`] says.
+    /// What [`Info::attention`] says, unless the encoder's layers know better.
     pub attention: String,
     pub model_type: &'static str,
 }
 
 const EPS: f64 = 1e-5;
 
-/// Full self-attention, as BART and Pegasus have it in their encoder.
-pub(super) fn full(w: &Weights, heads: Heads, _layer: usize) -> Result<Box<dyn Reader>> {
-    Ok(Box::new(Softmax::new(heads, Projections::load(w, heads.count * heads.width)?)))
+/// Full self-attention, as BART and Pegasus have it in their encoder, unless a window was chosen.
+pub(super) fn full(w: &Weights, heads: Heads, choice: Choice) -> Result<Box<dyn Reader>> {
+    let d = heads.count * heads.width;
+    Ok(Box::new(Softmax::new(heads, Projections::load(w, (d, d), true)?).with_window(choice.reach())))
+}
+
+/// How it is named.
+pub(super) fn full_name(choice: Choice) -> String {
+    if choice.reach().is_some() { choice.to_string() } else { "full".to_owned() }
 }
 
 /// Builds the model.
 pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
     let w = root.pp(plan.prefix);
     let (source, target, output) = tables(root, plan.prefix, s)?;
-    let stack_norm = |w: &Weights| (plan.order == Order::Pre).then(|| LayerNorm::load(&w.pp("layer_norm"), s.d_model, EPS)).transpose();
+    let stack_norm = |w: &Weights| plan.stack_norm.map(|name| LayerNorm::load(&w.pp(name), s.d_model, EPS)).transpose();
     let input = |w: &Weights, tokens: Embedding, positions: &LoadPositions<'_>| -> Result<Input> {
-        let norm = (plan.order == Order::Post).then(|| LayerNorm::load(&w.pp("layernorm_embedding"), s.d_model, EPS)).transpose()?;
+        let norm = plan.input_norm.then(|| LayerNorm::load(&w.pp("layernorm_embedding"), s.d_model, EPS)).transpose()?;
         Ok(Input { tokens, positions: positions(&w.pp("embed_positions"))?, norm })
     };
     let (we, wd) = (w.pp("encoder"), w.pp("decoder"));
     let source = input(&we, source, plan.positions[0])?;
     let target = input(&wd, target, plan.positions[1])?;
     let encoder = (0..s.encoder_layers).map(|i| encoder_layer(&we.pp("layers").pp(i), s, plan, i)).collect::<Result<_>>()?;
-    let decoder = (0..s.decoder_layers).map(|i| decoder_layer(&wd.pp("layers").pp(i), s)).collect::<Result<_>>()?;
+    let decoder = (0..s.decoder_layers).map(|i| decoder_layer(&wd.pp("layers").pp(i), s, plan)).collect::<Result<_>>()?;
     let start = s.decoder_start_token_id.or(s.bos_token_id);
     Ok(Seq2Seq {
         info: Info {
@@ -103,6 +116,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
         target,
         decoder: Decoder { order: plan.order, layers: decoder, norm: stack_norm(&wd)? },
         output: output.into(),
+        output_scale: None,
     })
 }
 
@@ -117,12 +131,15 @@ fn encoder_layer(w: &Weights, s: &Sizes, plan: &Plan, i: usize) -> Result<Encode
     })
 }
 
-fn decoder_layer(w: &Weights, s: &Sizes) -> Result<DecoderLayer> {
+fn decoder_layer(w: &Weights, s: &Sizes, plan: &Plan) -> Result<DecoderLayer> {
     let norm = |name: &str| LayerNorm::load(&w.pp(name), s.d_model, EPS);
     let heads = Heads::new(s.d_model, s.decoder_attention_heads)?;
-    let cross = Cross::new(heads, Projections::load(&w.pp("encoder_attn"), s.d_model)?).with_cache(w.cache());
+    let cross =
+        Cross::new(heads, Projections::load(&w.pp("encoder_attn"), (s.d_model, s.d_model), plan.attention_bias)?).with_cache(w.cache());
     Ok(DecoderLayer {
-        mixer: Box::new(Softmax::new(heads, Projections::load(&w.pp("self_attn"), s.d_model)?).with_cache(w.cache())),
+        mixer: Box::new(
+            Softmax::new(heads, Projections::load(&w.pp("self_attn"), (s.d_model, s.d_model), plan.attention_bias)?).with_cache(w.cache()),
+        ),
         mixer_norm: norm("self_attn_layer_norm")?,
         cross: Some((cross, norm("encoder_attn_layer_norm")?)),
         feed_forward: feed_forward(w, s, s.decoder_ffn_dim)?,

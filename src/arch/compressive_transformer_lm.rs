@@ -45,6 +45,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "decoder only, compressed memories, learned distances, gated residuals",
     checkpoints: "lucidrains' compressive-transformer-pytorch",
     mixers: &["compressive"],
+    attentions: &[],
     ignored: &[],
     quirks: &[QUIRK],
     segments: false,

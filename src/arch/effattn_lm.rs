@@ -30,6 +30,7 @@ pub(super) const ARCH: Arch = Arch {
         "compressive",
         "compressive_performer",
     ],
+    attentions: &[],
     ignored: &[],
     quirks: &[],
     segments: true,

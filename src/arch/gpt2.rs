@@ -21,6 +21,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "decoder only, full attention, pre-norm, learned positions",
     checkpoints: "openai-community/gpt2 … gpt2-xl, distilbert/distilgpt2",
     mixers: &["softmax"],
+    attentions: &[],
     ignored: &[".attn.bias", ".attn.masked_bias"],
     quirks: &[],
     segments: false,

@@ -5,7 +5,7 @@
 //! caller; here the first token has it unless the source says otherwise, as the paper's summarisation does.
 
 use super::bart_like::{Plan, Sizes, build};
-use super::{Arch, Loaded, parse, unread};
+use super::{Arch, Choice, Loaded, parse, unread};
 use crate::block::{Order, Positions};
 use crate::error::{Error, Result};
 use crate::mixer::Longformer;
@@ -18,6 +18,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "encoder-decoder, sliding window and global tokens, post-norm, learned positions",
     checkpoints: "allenai/led-base-16384, allenai/led-large-16384-arxiv, pszemraj/led-large-book-summary",
     mixers: &["longformer", "softmax"],
+    attentions: &["full", "window=N"],
     ignored: &[],
     quirks: &[],
     segments: false,
@@ -49,8 +50,10 @@ enum Window {
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
+    let choice = Choice::of(config, &ARCH)?;
     let d = c.sizes.d_model;
-    let windows = match &c.attention_window {
+    let chosen = if let Choice::Window(w) = choice { Some(Window::Same(w)) } else { None };
+    let windows = match chosen.as_ref().unwrap_or(&c.attention_window) {
         Window::Same(w) => std::slice::from_ref(w),
         Window::Each(each) if each.len() == c.sizes.encoder_layers => each,
         Window::Each(each) => {
@@ -61,14 +64,21 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     };
     let mut distinct = windows.to_vec();
     distinct.dedup();
-    let named = distinct.iter().map(usize::to_string).collect::<Vec<_>>().join("/");
+    let named = if choice == Choice::Full { "all".to_owned() } else { distinct.iter().map(usize::to_string).collect::<Vec<_>>().join("/") };
+    let everything = choice == Choice::Full;
     let plan = Plan {
         prefix: "led",
         order: Order::Post,
+        input_norm: true,
+        stack_norm: None,
+        attention_bias: true,
         positions: [&|w| Positions::learned(w, (c.max_encoder_position_embeddings, d), 0), &|w| {
             Positions::learned(w, (c.max_decoder_position_embeddings, d), 0)
         }],
-        reader: &|w, heads, i| Ok(Box::new(Longformer::load(w, heads, *windows.get(i).unwrap_or(&windows[0]))?)),
+        reader: &|w, heads, i| {
+            let longformer = Longformer::load(w, heads, *windows.get(i).unwrap_or(&windows[0]))?;
+            Ok(Box::new(if everything { longformer.over_everything() } else { longformer }))
+        },
         default_global: Some(vec![0]),
         attention: format!("longformer window={named}"),
         model_type: ARCH.model_type,

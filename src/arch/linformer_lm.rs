@@ -31,6 +31,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "encoder only, Linformer, pre-norm or reversible, learned positions",
     checkpoints: "of the package `linformer`: one's own",
     mixers: &["linformer"],
+    attentions: &[],
     ignored: &[],
     quirks: &[],
     segments: false,

@@ -39,6 +39,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "encoder only, Linformer before the projections of keys and values, RoBERTa's embeddings and head",
     checkpoints: "of fairseq's examples/linformer: one's own",
     mixers: &["linformer"],
+    attentions: &[],
     ignored: &[
         "version",
         ".compress_k.bias",

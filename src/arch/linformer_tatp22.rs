@@ -42,6 +42,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "encoder only, Linformer, post-norm, texts of one length",
     checkpoints: "of the package `linformer_pytorch`: one's own",
     mixers: &["linformer"],
+    attentions: &[],
     ignored: &["pos_emb.inv_freq"],
     quirks: &["`causal` masks projected rows, each a sum over the whole text: changing the last token moves earlier logits by up to 0.82 \
                (of deviation 0.90)"],

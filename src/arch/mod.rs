@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 mod bart;
 mod bart_like;
+pub(crate) mod choice;
 mod compressive_transformer_lm;
 mod effattn_lm;
 mod gpt2;
@@ -20,6 +21,7 @@ mod performer_lm;
 mod transfo_xl;
 mod trax;
 
+pub use choice::Choice;
 pub use trax::Layer;
 
 /// A loaded model, and the keys of config.json that nobody read.
@@ -40,6 +42,8 @@ pub struct Arch {
     pub checkpoints: &'static str,
     /// Names of [`crate::mixer::REGISTRY`] that it uses.
     pub mixers: &'static [&'static str],
+    /// What `--attention` may choose besides `auto`, on the same weights: see [`Choice`].
+    pub attentions: &'static [&'static str],
     /// Ends of tensor names that a checkpoint may hold and nobody needs.
     pub ignored: &'static [&'static str],
     /// What its reference does wrong and this program does only when asked to (`reference_quirks` in the configuration that [`Arch::load`] gets): sentences.
@@ -119,6 +123,7 @@ const GENERATION: &[&str] = &[
 ];
 /// Keys that say what the checkpoint is, or how it was trained, not how it computes.
 const DESCRIPTION: &[&str] = &[
+    choice::KEY,
     "reference_quirks",
     "init_mem",
     "model_type",

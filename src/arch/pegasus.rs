@@ -2,8 +2,8 @@
 //!
 //! Reference: transformers:src/transformers/models/pegasus/modeling_pegasus.py. No norm after the embeddings, one at the end of each stack.
 
-use super::bart_like::{Plan, Sizes, build, full};
-use super::{Arch, Loaded, expect, parse, unread};
+use super::bart_like::{Plan, Sizes, build, full, full_name};
+use super::{Arch, Choice, Loaded, expect, parse, unread};
 use crate::block::{Order, Positions};
 use crate::error::Result;
 use crate::weights::Weights;
@@ -15,6 +15,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "encoder-decoder, full attention, pre-norm, sinusoidal positions",
     checkpoints: "google/pegasus-xsum, google/pegasus-cnn_dailymail, google/pegasus-arxiv",
     mixers: &["softmax"],
+    attentions: &["full", "window=N"],
     ignored: &[],
     quirks: &[],
     segments: false,
@@ -35,6 +36,7 @@ struct Config {
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
+    let choice = Choice::of(config, &ARCH)?;
     for (key, value) in [
         ("normalize_before", true),
         ("normalize_embedding", false),
@@ -48,10 +50,13 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let plan = Plan {
         prefix: "model",
         order: Order::Pre,
+        input_norm: false,
+        stack_norm: Some("layer_norm"),
+        attention_bias: true,
         positions: [&positions, &positions],
-        reader: &full,
+        reader: &|w, heads, _| full(w, heads, choice),
         default_global: None,
-        attention: "full".into(),
+        attention: full_name(choice),
         model_type: ARCH.model_type,
     };
     Ok(Loaded { model: Box::new(build(w, &c.sizes, &plan)?), unread: unread(&c.rest) })

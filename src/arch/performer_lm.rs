@@ -43,6 +43,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "lucidrains' PerformerLM: random features, decoder only or encoder only",
     checkpoints: "saved from performer-pytorch, its state dict as safetensors",
     mixers: &["performer"],
+    attentions: &[],
     ignored: &[],
     quirks: &[
         "the causal softmax kernel takes the greatest key of the whole text away and adds 1e-4 to what is left, so later tokens change earlier logits (by up to 2.6 of a standard deviation of 2.3, measured on random weights)",

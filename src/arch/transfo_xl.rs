@@ -29,6 +29,7 @@ pub(super) const ARCH: Arch = Arch {
     summary: "decoder only, memories of earlier segments, relative positions, adaptive softmax",
     checkpoints: "transfo-xl/transfo-xl-wt103",
     mixers: &["transformer_xl"],
+    attentions: &[],
     ignored: &["pos_emb.inv_freq"],
     quirks: &[QUIRK],
     segments: true,

@@ -16,6 +16,14 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// `count` heads of `width` features, scores as they are: T5 divides by nothing.
+    pub fn unscaled(count: usize, width: usize) -> Result<Self> {
+        if count == 0 || width == 0 || count.checked_mul(width).is_none() {
+            return Err(Error::new(format!("config.json: {count} heads of {width} features")).hint("both must be above 0"));
+        }
+        Ok(Self { count, width, scale: 1.0 })
+    }
+
     /// `count` heads of d / count features, scores times 1/√(features of a head).
     pub fn new(d: usize, count: usize) -> Result<Self> {
         if count == 0 || !d.is_multiple_of(count) {
@@ -48,13 +56,21 @@ impl Projections {
     /// Bytes of activations of softmax attention over n tokens: queries, keys and values, both of these again in blocks, what comes out
     /// of the heads and of the output projection.
     pub fn work_bytes(&self, n: usize) -> usize {
-        let (d, _) = self.q.shape();
-        7 * n * d * size_of::<f32>()
+        let (inner, d) = self.q.shape();
+        n * (6 * inner + d) * size_of::<f32>()
     }
 
-    /// `q_proj`, `k_proj`, `v_proj`, `out_proj` below `w`, each (d, d) with bias.
-    pub fn load(w: &Weights, d: usize) -> Result<Self> {
-        let one = |name: &str| Linear::load(&w.pp(name), (d, d)).map(Dense::from);
-        Ok(Self { q: one("q_proj")?, k: one("k_proj")?, v: one("v_proj")?, out: one("out_proj")? })
+    /// `q_proj`, `k_proj`, `v_proj` (inner, d) and `out_proj` (d, inner) below `w`, with biases or without.
+    pub fn load(w: &Weights, sizes: (usize, usize), bias: bool) -> Result<Self> {
+        Self::named(w, ["q_proj", "k_proj", "v_proj", "out_proj"], sizes, bias)
+    }
+
+    /// The same under other names: of queries, keys, values, output.
+    pub fn named(w: &Weights, [q, k, v, out]: [&str; 4], (inner, d): (usize, usize), bias: bool) -> Result<Self> {
+        let one = |name: &str, sizes| {
+            let w = w.pp(name);
+            if bias { Linear::load(&w, sizes) } else { Linear::load_plain(&w, sizes) }.map(Dense::from)
+        };
+        Ok(Self { q: one(q, (inner, d))?, k: one(k, (inner, d))?, v: one(v, (inner, d))?, out: one(out, (d, inner))? })
     }
 }

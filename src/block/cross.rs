@@ -106,7 +106,7 @@ impl Cross {
             for beams in memory.keys.chunk_by(Arc::ptr_eq) {
                 let (q, after) = rest.split_at(beams.len() * t * d);
                 rest = after;
-                jobs.push(Job { q, spans: vec![Span { keys: &beams[0], visible: Visible::All, hidden: &[] }] });
+                jobs.push(Job { q, spans: vec![Span { keys: &beams[0], visible: Visible::All, hidden: &[], bias: None }] });
             }
             attend(&jobs, self.heads.count, self.heads.width, self.heads.scale)
         })?;

@@ -2,6 +2,7 @@
 
 use super::{Activation, Linear};
 use crate::error::Result;
+use crate::kernel::elementwise::multiply;
 use crate::kernel::sparse_ff::SparseFf;
 use crate::kernel::{slice, tensor};
 use candle_core::Tensor;
@@ -14,6 +15,17 @@ pub enum FeedForward {
         /// W₁, b₁.
         up: Linear,
         /// W₂, b₂.
+        down: Linear,
+        /// f.
+        activation: Activation,
+    },
+    /// W₂ (f(W₀ x) ⊙ W₁ x) (Shazeer 2020, <https://arxiv.org/abs/2002.05202>, eq. 6).
+    Gated {
+        /// W₀.
+        gate: Linear,
+        /// W₁.
+        up: Linear,
+        /// W₂.
         down: Linear,
         /// f.
         activation: Activation,
@@ -36,6 +48,7 @@ impl FeedForward {
     pub fn step_bytes(&self) -> usize {
         match self {
             Self::Dense { up, down, .. } => up.bytes() + down.bytes(),
+            Self::Gated { gate, up, down, .. } => gate.bytes() + up.bytes() + down.bytes(),
             Self::Affine(linear) => linear.bytes(),
             Self::Sparse(sparse) => sparse.step_bytes(),
             Self::Experts(experts) => experts.step_bytes(),
@@ -46,6 +59,7 @@ impl FeedForward {
     pub fn work_bytes(&self, n: usize) -> usize {
         let (inner, d) = match self {
             Self::Dense { up, .. } => up.shape(),
+            Self::Gated { up, .. } => (2 * up.shape().0, up.shape().1),
             Self::Affine(linear) => (0, linear.shape().0),
             Self::Sparse(sparse) => (sparse.up.outputs, sparse.down.inputs),
             Self::Experts(experts) => experts.shape(),
@@ -60,6 +74,13 @@ impl FeedForward {
                 let mut inner = up.apply(x);
                 activation.apply(&mut inner);
                 down.apply(&inner)
+            }
+            Self::Gated { gate, up, down, activation } => {
+                let [mut gate, up] = Linear::apply_all([gate, up], x);
+                activation.apply(&mut gate);
+                multiply(&mut gate, &up);
+                drop(up);
+                down.apply(&gate)
             }
             Self::Affine(linear) => linear.apply(x),
             Self::Sparse(sparse) => sparse.apply(x),

@@ -6,7 +6,7 @@ use crate::kernel::{slice, tensor};
 use crate::weights::Weights;
 use candle_core::Tensor;
 
-/// (x − mean) / √(variance + ε) · weight + bias over the last dimension.
+/// (x − mean) / √(variance + ε) · weight + bias over the last dimension; or, not centred, without mean and bias.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
     weight: Vec<f32>,
@@ -27,45 +27,33 @@ impl LayerNorm {
         Ok(Self { weight: w.get("scale", &[d])?, bias: w.get("bias", &[d])?, eps, centred })
     }
 
-    /// Bytes of weight and bias: 2 d numbers.
+    /// T5's norm, x / √(mean x² + ε) · weight (Zhang and Sennrich 2019, <https://arxiv.org/abs/1910.07467>): `weight` (d) below `w`, no bias.
+    pub fn load_root_mean_square(w: &Weights, d: usize, eps: f64) -> Result<Self> {
+        Ok(Self { weight: w.get("weight", &[d])?, bias: Vec::new(), eps, centred: false })
+    }
+
+    /// Bytes of weight and bias.
     pub fn bytes(&self) -> usize {
         (self.weight.len() + self.bias.len()) * size_of::<f32>()
     }
 
     fn norm(&self) -> Norm<'_> {
-        Norm { weight: &self.weight, bias: &self.bias, eps: self.eps }
-    }
-
-    /// x / √(mean x² + ε) · weight, each row by itself, in f64 and rounded once.
-    fn root_mean_square(&self, x: &[f32]) -> Vec<f32> {
-        let row = |row: &[f32]| -> Vec<f32> {
-            let mean = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / row.len() as f64;
-            let factor = 1.0 / (mean + self.eps).sqrt();
-            row.iter().zip(&self.weight).map(|(x, w)| (f64::from(*x) * factor * f64::from(*w)) as f32).collect()
-        };
-        x.chunks_exact(self.weight.len()).flat_map(row).collect()
+        let bias = if self.centred { &self.bias[..] } else { &[] };
+        Norm { weight: &self.weight, bias, eps: self.eps, centred: self.centred }
     }
 
     /// (…, d) -> (…, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        tensor(slice(xs, |x| if self.centred { layer_norm(x, self.norm()) } else { self.root_mean_square(x) })?, xs.shape())
+        tensor(slice(xs, |x| layer_norm(x, self.norm()))?, xs.shape())
     }
 
     /// The norm of xs + f, in one pass.
     pub fn of_sum(&self, xs: &Tensor, f: &Tensor) -> Result<Tensor> {
-        if !self.centred {
-            return self.forward(&(xs + f)?);
-        }
         tensor(slice(xs, |x| slice(f, |f| add_layer_norm(x, f, None, self.norm())))??, xs.shape())
     }
 
     /// xs + f and the norm of it, in one pass.
     pub fn sum_and_norm(&self, xs: &Tensor, f: &Tensor) -> Result<(Tensor, Tensor)> {
-        if !self.centred {
-            let sum = (xs + f)?;
-            let norm = self.forward(&sum)?;
-            return Ok((sum, norm));
-        }
         let mut sum = Vec::new();
         let norm = slice(xs, |x| slice(f, |f| add_layer_norm(x, f, Some(&mut sum), self.norm())))??;
         Ok((tensor(sum, xs.shape())?, tensor(norm, xs.shape())?))

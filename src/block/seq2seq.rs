@@ -49,11 +49,18 @@ pub struct Seq2Seq {
     pub decoder: Decoder,
     /// Hidden states -> logits.
     pub output: Dense,
+    /// What hidden states are multiplied by before that.
+    pub output_scale: Option<f32>,
 }
 
 impl Model for Seq2Seq {
     fn info(&self) -> &Info {
         &self.info
+    }
+
+    fn attention(&self, source: usize) -> String {
+        let ran = self.encoder.layers.first().and_then(|l| l.reader.ran(source));
+        ran.unwrap_or_else(|| self.info.attention.clone())
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
@@ -94,6 +101,10 @@ impl Model for Seq2Seq {
         let probe = state.probe.clone();
         let xs = probe.time(Phase::Embed, || self.target.forward(&ids, positions.into_iter()))?; // (b t, d)
         let xs = self.decoder.forward(xs.reshape((b, t, ()))?, state)?;
+        let xs = match self.output_scale {
+            Some(factor) => xs.affine(f64::from(factor), 0.0)?,
+            None => xs,
+        };
         probe.time(Phase::Logits, || self.output.forward(&xs))
     }
 }

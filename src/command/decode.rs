@@ -127,6 +127,7 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
         "kv-dtype": format!("{:?}", args.model.weights.kv_dtype),
         "reference-quirks": args.model.weights.reference_quirks,
         "init-mem": format!("{:?}", args.model.weights.init_mem),
+        "attention": args.model.weights.attention.to_string(),
         "seed": args.seed,
         "generation": generation.describe(),
         "input-format": format!("{:?}", args.input.input_format),

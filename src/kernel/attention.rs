@@ -10,13 +10,14 @@
 //! sums: a chunk of such keys leaves the row as it was, and what they hold, NaN too, does not matter.
 //!
 //! What a score gets for the distance of its key ([`Relative`]) is worked out in the tile, as scores are, from a table with a row a distance: nothing of the size
-//! of rows times keys is ever stored.
+//! of rows times keys is ever stored. A number that depends on head and distance alone is a [`Bias`] of the span.
 
 use super::keys::{BLOCK, Keys};
 use super::simd::{self, Isa};
 use super::{Shared, pool};
 use std::ops::Range;
 
+mod bias;
 mod exponential;
 mod plan;
 pub(in crate::kernel) mod product;
@@ -27,6 +28,7 @@ mod tile;
 #[cfg(test)]
 mod twin;
 
+pub use bias::{Bias, Biases};
 pub use relative::{Distances, Relative};
 
 /// Keys between two looks at the greatest score: their scores for a tile fit the second-level cache, their values the first.
@@ -75,6 +77,31 @@ pub enum Visible {
         /// Positions of a block.
         size: usize,
     },
+    /// Keys of the row's own block of `size` positions, all of them: row i stands at position i, blocks begin `shift` positions before the first.
+    Own {
+        /// Positions of a block.
+        size: usize,
+        /// Positions of the first block that lie before the text, fewer than a block has.
+        shift: usize,
+    },
+    /// Keys of the row's own block of `size` positions and of both blocks beside it, but only of the blocks `from` to `to` (not included).
+    Near {
+        /// Positions of a block.
+        size: usize,
+        /// First block seen by anybody.
+        from: usize,
+        /// The block behind the last.
+        to: usize,
+    },
+    /// Of keys that stand in groups of `each`: the group that belongs to the row's block of `size` positions, where row i stands at position `first` + i.
+    Group {
+        /// Position of row 0.
+        first: usize,
+        /// Positions of a block.
+        size: usize,
+        /// Keys of a group.
+        each: usize,
+    },
     /// Of keys that are the last `each` positions of every block of `size`, one block after the other: those of blocks before the row's own, and with
     /// `own` those of its own that lie before it.
     Columns {
@@ -99,12 +126,24 @@ impl Visible {
                 let key = |position: isize| (position - origin).clamp(0, len as isize) as usize;
                 key((p / segment * segment) as isize - memory as isize)..key(p as isize + 1)
             }
-            Visible::Band { reach } => row.saturating_sub(reach)..len.min(row + reach + 1),
+            Visible::Band { reach } => row.saturating_sub(reach)..len.min(row.saturating_add(reach).saturating_add(1)),
             Visible::Window { end, step, keys } => {
                 let end = len.min(end + row * step);
                 (end.saturating_sub(keys))..end
             }
             Visible::Block { first, size } => (first + row) / size * size..len.min(first + row + 1),
+            Visible::Own { size, shift } => {
+                let block = (row + shift) / size * size;
+                block.saturating_sub(shift).min(len)..len.min(block + size - shift)
+            }
+            Visible::Near { size, from, to } => {
+                let (block, clip) = (row / size, |block: usize| len.min(block.clamp(from, to.max(from)) * size));
+                clip(block.saturating_sub(1))..clip(block + 2)
+            }
+            Visible::Group { first, size, each } => {
+                let group = (first + row) / size * each;
+                group.min(len)..len.min(group + each)
+            }
             Visible::Columns { first, size, each, own } => {
                 let (block, at) = ((first + row) / size, (first + row) % size);
                 0..len.min(block * each + if own { (at + each).saturating_sub(size) } else { 0 })
@@ -117,13 +156,13 @@ impl Visible {
     /// How far key 0 stands behind row 0.
     fn apart(self) -> isize {
         match self {
-            Visible::All | Visible::Band { .. } => 0,
+            Visible::All | Visible::Band { .. } | Visible::Own { .. } | Visible::Near { .. } => 0,
             Visible::Causal { first } | Visible::Block { first, .. } => -(first as isize),
             Visible::Segments { first, origin, .. } => origin - first as isize,
             // the row stands at the end of its window
             Visible::Window { end, .. } => 1 - end as isize,
             // keys that stand for several positions have no distance: counted from the first row
-            Visible::Columns { first, .. } => -(first as isize),
+            Visible::Columns { first, .. } | Visible::Group { first, .. } => -(first as isize),
         }
     }
 }
@@ -137,6 +176,8 @@ pub struct Span<'a> {
     pub visible: Visible,
     /// Positions that no row sees, ascending.
     pub hidden: &'a [usize],
+    /// What scores get for where row and key stand.
+    pub bias: Option<Bias<'a>>,
 }
 
 /// The queries of one sequence and what they look at; one softmax runs over all spans together.

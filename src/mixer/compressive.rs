@@ -229,8 +229,9 @@ impl Compressive {
         if self.table.is_none() && self.compress.is_some() {
             let job = |turn: &(usize, usize, usize)| {
                 let row = &memory.0[turn.0];
-                let queue = Span { keys: &row.queue, visible: Visible::All, hidden: &[] };
-                let own = Span { keys: &row.segment, visible: Visible::Causal { first: row.segment.len() - turn.2 }, hidden: &[] };
+                let queue = Span { keys: &row.queue, visible: Visible::All, hidden: &[], bias: None };
+                let own =
+                    Span { keys: &row.segment, visible: Visible::Causal { first: row.segment.len() - turn.2 }, hidden: &[], bias: None };
                 Job { q: q(turn), spans: if row.queue.is_empty() { vec![own] } else { vec![queue, own] } }
             };
             return attend(&round.iter().map(job).collect::<Vec<_>>(), count, width, scale);

@@ -318,7 +318,7 @@ impl Reader for Linformer {
             let keys: Vec<Keys> = documents.ranges().map(of).collect();
             let job = |(r, keys)| {
                 let r: std::ops::Range<usize> = r;
-                Job { q: &q[r.start * inner..r.end * inner], spans: vec![Span { keys, visible: self.visible, hidden: &[] }] }
+                Job { q: &q[r.start * inner..r.end * inner], spans: vec![Span { keys, visible: self.visible, hidden: &[], bias: None }] }
             };
             let jobs: Vec<Job> = documents.ranges().zip(&keys).map(job).collect();
             self.out.apply(&attend(&jobs, h, w, self.heads.scale))

@@ -193,9 +193,9 @@ impl LinformerBlockwise {
 fn job<'a>(row: &'a Row, q: &'a [f32], t: usize) -> Job<'a> {
     let mut spans = Vec::with_capacity(2);
     if !row.done.is_empty() {
-        spans.push(Span { keys: &row.done, visible: Visible::All, hidden: &[] });
+        spans.push(Span { keys: &row.done, visible: Visible::All, hidden: &[], bias: None });
     }
-    spans.push(Span { keys: &row.block, visible: Visible::Causal { first: row.block.len() - t }, hidden: &[] });
+    spans.push(Span { keys: &row.block, visible: Visible::Causal { first: row.block.len() - t }, hidden: &[], bias: None });
     Job { q, spans }
 }
 

@@ -57,6 +57,11 @@ impl Longformer {
         Ok(Self { heads, reach: window / 2, local: three("")?, global: three("_global")?, out: Linear::load(&w.pp("output"), (d, d))? })
     }
 
+    /// The same with a window over every document whole.
+    pub fn over_everything(self) -> Self {
+        Self { reach: usize::MAX, ..self }
+    }
+
     fn attend(&self, jobs: &[Job]) -> Vec<f32> {
         attend(jobs, self.heads.count, self.heads.width, self.heads.scale)
     }
@@ -74,9 +79,9 @@ impl Longformer {
         let [q, k, v] = Linear::all([q, k, v], xs)?;
         let pick = |x: &[f32]| -> Vec<f32> { global.iter().flat_map(|g| &x[g * d..(g + 1) * d]).copied().collect() };
         let (keys, seen_by_all) = slice(&k, |k| slice(&v, |v| (self.keys(k, v), self.keys(&pick(k), &pick(v)))))??;
-        let mut spans = vec![Span { keys: &keys, visible: Visible::Band { reach: self.reach }, hidden: global }];
+        let mut spans = vec![Span { keys: &keys, visible: Visible::Band { reach: self.reach }, hidden: global, bias: None }];
         if !seen_by_all.is_empty() {
-            spans.insert(0, Span { keys: &seen_by_all, visible: Visible::All, hidden: &[] });
+            spans.insert(0, Span { keys: &seen_by_all, visible: Visible::All, hidden: &[], bias: None });
         }
         let mut mixed = slice(&q, |q| self.attend(&[Job { q, spans }]))?;
         if !global.is_empty() {
@@ -95,7 +100,7 @@ impl Longformer {
         let picked = xs.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?; // (g, d)
         let (q, [k, v]) = (q.forward(&picked)?, Linear::all([k, v], xs)?);
         let keys = slice(&k, |k| slice(&v, |v| self.keys(k, v)))??;
-        slice(&q, |q| self.attend(&[Job { q, spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[] }] }]))
+        slice(&q, |q| self.attend(&[Job { q, spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[], bias: None }] }]))
     }
 }
 

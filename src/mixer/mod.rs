@@ -105,6 +105,10 @@ impl<M: Mixer> AnyMixer for M {
 pub trait Reader: Send + Sync {
     /// (Σ n, d) -> (Σ n, d), each document by itself.
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor>;
+    /// What runs over a document of n tokens, where that depends on n.
+    fn ran(&self, _n: usize) -> Option<String> {
+        None
+    }
     /// Bytes of activations at the peak of reading n tokens.
     fn work_bytes(&self, n: usize) -> usize;
     /// Bytes of weights.

@@ -14,7 +14,7 @@
 use super::{Documents, Growth, Mixer, Place, Reader, Spec, options};
 use crate::block::{Dense, Heads, Projections};
 use crate::error::Result;
-use crate::kernel::attention::{Job, Span, Visible, attend, attend_relative};
+use crate::kernel::attention::{Bias, Job, Span, Visible, attend, attend_relative};
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
@@ -56,12 +56,24 @@ pub struct Softmax {
     attention: Attention,
     projections: Projections,
     relation: Option<Relation>,
+    /// How far a token of a document sees on each side, where that is not everything.
+    reach: Option<usize>,
 }
 
 impl Softmax {
     /// Of its projections; remembers in f32.
     pub fn new(heads: Heads, projections: Projections) -> Self {
-        Self { attention: Attention { heads, cache: Precision::F32 }, projections, relation: None }
+        Self { attention: Attention { heads, cache: Precision::F32 }, projections, relation: None, reach: None }
+    }
+
+    /// The same; documents are read through a window, `reach` tokens to each side.
+    pub fn with_window(self, reach: Option<usize>) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// The same, where distances count.
+    pub fn with_relation(self, relation: Relation) -> Self {
+        Self { relation: Some(relation), ..self }
     }
 
     /// The same, remembering keys and values in `cache`: f32 or bf16. Documents that are read at once are not remembered, and stay in f32.
@@ -104,7 +116,15 @@ impl Attention {
         let jobs: Vec<Job> = q
             .chunks_exact((t * d).max(1))
             .zip(&memory.0)
-            .map(|(q, keys)| Job { q, spans: vec![Span { keys, visible: Visible::Causal { first: keys.len() - t }, hidden: &[] }] })
+            .map(|(q, keys)| Job {
+                q,
+                spans: vec![Span {
+                    keys,
+                    visible: Visible::Causal { first: keys.len() - t },
+                    hidden: &[],
+                    bias: bias_of(relation, keys.len() - t),
+                }],
+            })
             .collect();
         self.attend(&jobs, relation)
     }
@@ -118,7 +138,7 @@ impl Attention {
     }
 
     /// Each document by itself: three times (Σ n, h w) -> (Σ n, h w).
-    fn read(&self, [q, k, v]: [&[f32]; 3], documents: &Documents, relation: Option<&Relation>) -> Vec<f32> {
+    fn read(&self, [q, k, v]: [&[f32]; 3], documents: &Documents, relation: Option<&Relation>, visible: Visible) -> Vec<f32> {
         let d = self.heads.count * self.heads.width;
         let of = |r: std::ops::Range<usize>| {
             let mut keys = Keys::new(self.heads.count, self.heads.width, Precision::F32);
@@ -129,10 +149,18 @@ impl Attention {
         let jobs: Vec<Job> = documents
             .ranges()
             .zip(&keys)
-            .map(|(r, keys)| Job { q: &q[r.start * d..r.end * d], spans: vec![Span { keys, visible: Visible::All, hidden: &[] }] })
+            .map(|(r, keys)| Job {
+                q: &q[r.start * d..r.end * d],
+                spans: vec![Span { keys, visible, hidden: &[], bias: bias_of(relation, 0) }],
+            })
             .collect();
         self.attend(&jobs, relation)
     }
+}
+
+/// What a span of tokens gets for distances, for rows from position `first` on.
+fn bias_of(relation: Option<&Relation>, first: usize) -> Option<Bias<'_>> {
+    relation.and_then(Relation::biases).map(|table| Bias::of(table, first))
 }
 
 /// Keys and values of all tokens read, one [`Keys`] a row.
@@ -205,6 +233,7 @@ impl Reader for Softmax {
 
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
         let Projections { q, k, v, out } = &self.projections;
+        let visible = self.reach.map_or(Visible::All, |reach| Visible::Band { reach });
         let mixed = slice(xs, |x| {
             let [mut q, mut k, v] = Dense::all([q, k, v], x); // (Σ n, h w)
             if let Some(relation) = &self.relation {
@@ -212,7 +241,7 @@ impl Reader for Softmax {
                 relation.turn(&mut q, self.attention.heads.count, positions.iter().copied());
                 relation.turn(&mut k, self.attention.heads.count, positions.iter().copied());
             }
-            out.apply(&self.attention.read([&q, &k, &v], documents, self.relation.as_ref()))
+            out.apply(&self.attention.read([&q, &k, &v], documents, self.relation.as_ref(), visible))
         })?;
         tensor(mixed, xs.shape())
     }

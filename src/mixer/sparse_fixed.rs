@@ -152,8 +152,8 @@ impl Past for Columns {
 
     fn jobs<'a>(&'a self, q: &'a [f32], jobs: &mut Vec<Job<'a>>) {
         let (first, Fixed { stride: size, summary: each }) = (self.recent.len() - self.last, self.scheme);
-        let columns = |own| Span { keys: &self.columns, visible: Visible::Columns { first, size, each, own }, hidden: &[] };
-        let recent = |visible| Span { keys: &self.recent, visible, hidden: &[] };
+        let columns = |own| Span { keys: &self.columns, visible: Visible::Columns { first, size, each, own }, hidden: &[], bias: None };
+        let recent = |visible| Span { keys: &self.recent, visible, hidden: &[], bias: None };
         let block = Visible::Block { first, size };
         let spans = match self.sets {
             Sets::First => vec![recent(block)],

@@ -169,7 +169,7 @@ impl Past for Classes {
 
     fn jobs<'a>(&'a self, q: &'a [f32], jobs: &mut Vec<Job<'a>>) {
         let (d, stride, before) = (self.shape.features(), self.scheme.stride, self.seen - self.last);
-        let window = |visible| Span { keys: &self.window, visible, hidden: &[] };
+        let window = |visible| Span { keys: &self.window, visible, hidden: &[], bias: None };
         if self.sets == Sets::First {
             let spans = vec![window(Visible::Window { end: before + 1, step: 1, keys: stride + 1 })];
             return jobs.push(Job { q, spans });
@@ -178,7 +178,7 @@ impl Past for Classes {
         for (first, n) in self.scheme.runs(self.last) {
             let position = before + first;
             let visible = Visible::Causal { first: position / stride };
-            let mut spans = vec![Span { keys: &self.classes[position % stride], visible, hidden: &[] }];
+            let mut spans = vec![Span { keys: &self.classes[position % stride], visible, hidden: &[], bias: None }];
             if self.sets == Sets::Both {
                 // neither itself nor the one a stride ago: they are in the class
                 spans.push(window(Visible::Window { end: position, step: stride, keys: stride - 1 }));

@@ -280,7 +280,7 @@ impl TransformerXl {
         let begins = if call { start } else { first / segment * segment };
         let blocks = memory.saturating_sub(begins).div_ceil(BLOCK);
         let before = block.iter().flat_map(|keys| (1..=blocks).rev().map(|b| (*keys, -((b * BLOCK) as isize))));
-        before.chain([(keys, 0)]).map(|(keys, origin)| Span { keys, visible: visible(origin), hidden: &[] }).collect()
+        before.chain([(keys, 0)]).map(|(keys, origin)| Span { keys, visible: visible(origin), hidden: &[], bias: None }).collect()
     }
 
     /// The runs of t rows that begin at position `seen` and belong to one segment, where calls are segments: rows, and where their segment began.

@@ -20,6 +20,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     summary: "decoder only, reversible, full or LSH attention by heads",
     checkpoints: "trax's ReformerLM with SelfAttention, through `effattn convert`",
     mixers: &["softmax", "lsh"],
+    attentions: &[],
     ignored: &[],
     quirks: &[],
     segments: false,

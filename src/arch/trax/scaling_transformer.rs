@@ -19,6 +19,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     summary: "encoder-decoder or decoder only, sparse feed-forward, sparse QKV, sparse loss, pre-norm",
     checkpoints: "trax's ConfigurableTransformer and ConfigurableTransformerLM, through `effattn convert`",
     mixers: &["mult_conv", "softmax", "favor", "lsh"],
+    attentions: &[],
     ignored: &[],
     quirks: &[],
     segments: false,
@@ -91,6 +92,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             target: Input { tokens, positions: target, norm: None },
             decoder,
             output,
+            output_scale: None,
         }),
     };
     known(&rest)?;

@@ -25,6 +25,7 @@ pub(in crate::arch) const ARCH: Arch = Arch {
     summary: "reversible encoder-decoder over one joined sequence, sparse feed-forward, sparse QKV, recurrent units",
     checkpoints: "trax's ConfigurableTerraformer, through `effattn convert`",
     mixers: &["mult_conv", "softmax", "favor", "lsh"],
+    attentions: &[],
     ignored: &[],
     quirks: &[],
     segments: false,

@@ -34,7 +34,7 @@ pub fn record(table: &Table, i: usize, measured: &Measured) -> Value {
     put("model", entry.name.clone().into());
     put("model_filename", entry.filename().into());
     put("model_type", info.model_type.into());
-    put("attention", info.attention.clone().into());
+    put("attention", entry.outline.model.attention(case.test.prompt()).into());
     put("model_n_params", entry.outline.parameters.into());
     put("random_weights", entry.random.is_some().into());
     put("seed", plan.seed.into());

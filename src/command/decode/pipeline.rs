@@ -29,6 +29,8 @@ struct Open {
     /// Tokens in all and used, pieces; or why there are none.
     plan: Result<(usize, usize, usize)>,
     pieces: Vec<Piece>,
+    /// What ran over it.
+    attention: String,
 }
 
 impl Open {
@@ -115,13 +117,25 @@ impl<'a, 'o> Pipeline<'a, 'o> {
         }
         let (number, seed) = (self.front + self.open.len(), seed_of(self.seed, &item.name()));
         let prepared = item.text.as_ref().map_err(Error::clone).and_then(|t| self.decoder.prepare(t).map_err(|e| e.at(&item.place)));
+        let attention = self.ran(prepared.as_ref().map_or(&[], |p| &p.pieces));
         let plan = prepared.map(|p| {
             let plan = (p.n_input, p.n_used, p.pieces.len());
             let seeds = std::iter::once(seed).chain((1..).map(|n: usize| seed_of(seed, &n.to_string())));
             self.rows.extend(p.pieces.into_iter().zip(seeds).map(|(ids, seed)| (number, Row { ids, seed })));
             plan
         });
-        self.open.push_back(Open { item, seed, plan, pieces: Vec::new() });
+        self.open.push_back(Open { item, seed, plan, pieces: Vec::new(), attention });
+    }
+
+    /// The attention that runs over a document in these pieces: each kind once, in their order.
+    fn ran(&self, pieces: &[Vec<u32>]) -> String {
+        let mut kinds: Vec<String> = Vec::new();
+        for kind in pieces.iter().map(|ids| self.decoder.model.attention(ids.len())) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        if kinds.is_empty() { self.decoder.model.info().attention.clone() } else { kinds.join("; ") }
     }
 
     /// Decodes the first `n` rows that wait; false when the user or the reader wants no more.
@@ -210,7 +224,7 @@ impl<'a, 'o> Pipeline<'a, 'o> {
         Record {
             id: open.item.id,
             seed: open.seed,
-            attention: self.decoder.model.info().attention.clone(),
+            attention: open.attention,
             outcome: open.plan.map(|(n_input, n_used, _)| joined(open.pieces, n_input, n_used)),
             fields: open.item.fields,
         }

@@ -4,6 +4,8 @@ use crate::kernel::keys::numbers_mut;
 use crate::kernel::precision::Precision;
 use crate::kernel::testing::noise;
 
+mod bias;
+
 /// The paths of this machine, and whether they round a product before it is added.
 fn paths() -> impl Iterator<Item = (Isa, bool)> {
     Isa::ALL.into_iter().filter(|i| i.available()).map(|i| (i, i != Isa::Portable || cfg!(target_arch = "aarch64")))
@@ -40,7 +42,7 @@ fn text(n: usize, (heads, width): (usize, usize), precision: Precision, seed: u6
 
 impl Text {
     fn span<'a>(&'a self, visible: Visible, hidden: &'a [usize]) -> Span<'a> {
-        Span { keys: &self.keys, visible, hidden }
+        Span { keys: &self.keys, visible, hidden, bias: None }
     }
 }
 
@@ -208,7 +210,7 @@ fn keys_that_were_forgotten_are_not_looked_at() {
 }
 
 fn causal(keys: &Keys, first: usize) -> Vec<Span<'_>> {
-    vec![Span { keys, visible: Visible::Causal { first }, hidden: &[] }]
+    vec![Span { keys, visible: Visible::Causal { first }, hidden: &[], bias: None }]
 }
 
 #[test]
@@ -260,7 +262,13 @@ fn a_nan_reaches_those_who_see_it_and_nobody_else() {
                         let mut keys = Keys::new(heads, width, precision);
                         keys.append(&k, &v);
                         let run = |keys| {
-                            attend_on(isa, &[Job { q: &q, spans: vec![Span { keys, visible, hidden: &hidden }] }], &[], (heads, width), 0.2)
+                            attend_on(
+                                isa,
+                                &[Job { q: &q, spans: vec![Span { keys, visible, hidden: &hidden, bias: None }] }],
+                                &[],
+                                (heads, width),
+                                0.2,
+                            )
                         };
                         let (got, want) = (run(&keys), run(&clean.keys));
                         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
@@ -313,7 +321,13 @@ fn extreme_scores_follow_the_definition() {
         let run = |k: &[f32], v: &[f32]| {
             let mut keys = Keys::new(1, 1, Precision::F32);
             keys.append(k, v);
-            attend_on(isa, &[Job { q: &[1.0], spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[] }] }], &[], (1, 1), 1.0)[0]
+            attend_on(
+                isa,
+                &[Job { q: &[1.0], spans: vec![Span { keys: &keys, visible: Visible::All, hidden: &[], bias: None }] }],
+                &[],
+                (1, 1),
+                1.0,
+            )[0]
         };
         let v = noise(n, 1);
         // one score far above all others, in any chunk: its value

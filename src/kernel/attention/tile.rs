@@ -4,7 +4,7 @@ use super::exponential::exponentials;
 use super::plan::Plan;
 use super::product::{Load, scores, values};
 use super::relative::{Far, Relative};
-use super::{CHUNK, Span};
+use super::{Bias, CHUNK, Span};
 use crate::kernel::keys::{BLOCK, LANES, Line, numbers_mut, padded};
 use crate::kernel::precision::Precision;
 use crate::kernel::simd::{Isa, Lanes, Plain};
@@ -185,12 +185,13 @@ unsafe fn walk<L: Lanes, const P: usize, const H: usize>(tile: &Tile, out: *mut 
         relative.far(tile.head, q_far, products)
     });
     let (mut rows, mut plan) = ([FRESH; ROWS], Plan::default());
-    let mut state = Sums { width, stride, q, s, rows: &mut rows[..n], acc, far: far.as_mut() };
+    let mut state = Sums { width, stride, q, s, rows: &mut rows[..n], acc, far: far.as_mut(), bias: None };
     for span in tile.spans {
         for chunk in tile.chunks(span) {
             if let Some(far) = &mut state.far {
                 far.shift = far.own + span.visible.apart() + (chunk * CHUNK) as isize - tile.rows.start as isize;
             }
+            state.bias = span.bias.map(|bias| (bias, tile.head, tile.rows.start, chunk * CHUNK));
             plan.look(span, chunk, tile.rows.clone(), most(P));
             if plan.groups.is_empty() {
                 continue;
@@ -237,6 +238,8 @@ struct Sums<'a> {
     acc: &'a mut [f32],
     /// What depends on distances.
     far: Option<&'a mut Far<'a>>,
+    /// What the keys of the chunk get besides; the head, the tile's first row and the chunk's first key.
+    bias: Option<(Bias<'a>, usize, usize, usize)>,
 }
 
 impl Sums<'_> {
@@ -248,6 +251,11 @@ impl Sums<'_> {
             self.scores::<L, E, P>(plan, k);
             if self.far.is_some() {
                 self.distances::<L, P>(plan);
+            }
+            if let Some((bias, head, first, base)) = self.bias {
+                for ((r, seen), s) in plan.seen.iter().enumerate().zip(self.s.chunks_exact_mut(CHUNK)).filter(|((_, s), _)| !s.is_empty()) {
+                    bias.add(head, first + r, base, *seen, s);
+                }
             }
             self.powers::<L, H>(plan);
             let mut f = 0;

@@ -67,8 +67,9 @@ pub fn naive(job: &Job, stored: &[Stored], far: Option<Far>, (heads, width): (us
                         .iter()
                         .flat_map(|(q, (row, _))| q.iter().zip(*row).map(|(q, r)| f64::from(*q) * f64::from(*r) * f64::from(scale)));
                     let terms = terms.chain(more);
-                    let score: f64 = terms.clone().sum();
-                    greatest = greatest.max(terms.map(f64::abs).sum());
+                    let bias = span.bias.map_or(0.0, |b| f64::from(b.number(h, i, j)) / std::f64::consts::LOG2_E);
+                    let score: f64 = terms.clone().sum::<f64>() + bias;
+                    greatest = greatest.max(terms.map(f64::abs).sum::<f64>() + bias.abs());
                     top = if score > top { score } else { top };
                     let extra = here.and_then(|(_, (_, u))| u);
                     let value = |f: usize| f64::from(v[at + f]) + extra.map_or(0.0, |u| f64::from(u[f]));
@@ -107,7 +108,7 @@ pub fn plain(job: &Job, stored: &[Stored], far: Option<Far>, (heads, width, fuse
                             product(j) + (0..width).fold(0.0, |s, f| fma(far.q[i * d + h * width + f] * scale, r[f], s))
                         }
                     };
-                    let scores: Vec<f32> = keys.iter().map(score).collect();
+                    let scores: Vec<f32> = keys.iter().map(|j| span.bias.map_or(score(j), |b| score(j) + b.number(h, i, *j))).collect();
                     let top = scores.iter().fold(max, |top, s| if *s > top { *s } else { top });
                     let powers: Vec<f32> = scores.iter().map(|s| power(s - top, fma)).collect();
                     let mut lanes = [0f32; LANES];

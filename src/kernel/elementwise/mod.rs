@@ -3,7 +3,7 @@
 //! - [`map`], [`mapped`]: [`Gelu`], [`GeluTanh`], [`Relu`], [`Silu`], [`Tanh`]
 //! - [`layer_norm`], [`add_layer_norm`]
 //! - [`exp_row`], [`log_sum_exp`]: the inside of a softmax
-//! - [`add`], [`scale`]
+//! - [`add`], [`multiply`], [`scale`]
 //!
 //! A loop is written once over [`Lanes`] or `Wide` and compiled for each path of [`super::simd`]. The end of a slice that fills no
 //! register is padded and goes through the same instructions: what becomes of a number depends neither on where it stands nor on
@@ -131,6 +131,17 @@ const PAD: usize = 16;
 /// x ← x + y. Both have the same length.
 pub fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+/// x ← x ⊙ y, in parallel where that pays. Both have the same length.
+pub fn multiply(x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "as many numbers on both sides");
+    let at = Shared(x.as_mut_ptr());
+    parts(x.len(), 1, 4 * TASK, |r| {
+        // SAFETY: parts of x, no two the same
+        let x = unsafe { std::slice::from_raw_parts_mut(at.add(r.start).0, r.len()) };
+        x.iter_mut().zip(&y[r]).for_each(|(x, y)| *x *= y);
+    });
 }
 
 /// x ← factor · x.

@@ -13,10 +13,12 @@ const TASK: usize = 4 * super::TASK;
 pub struct Norm<'a> {
     /// d factors.
     pub weight: &'a [f32],
-    /// d summands.
+    /// d summands, or none.
     pub bias: &'a [f32],
     /// Added to the variance.
     pub eps: f64,
+    /// Whether the mean is taken away; else what is called variance is the mean of the squares.
+    pub centred: bool,
 }
 
 /// (x − mean) / √(variance + eps) · weight + bias, each row of d numbers by itself, all in f64 and rounded once.
@@ -35,7 +37,10 @@ pub fn add_layer_norm(x: &[f32], f: &[f32], sum: Option<&mut Vec<f32>>, norm: No
 
 pub(super) fn on_path(isa: Isa, x: &[f32], f: Option<&[f32]>, sum: Option<&mut Vec<f32>>, norm: Norm) -> Vec<f32> {
     let (n, d) = (x.len(), norm.weight.len());
-    assert!(d == norm.bias.len() && d > 0 && n.is_multiple_of(d) && f.is_none_or(|f| f.len() == n), "rows of another width than the norm");
+    assert!(
+        (d == norm.bias.len() || norm.bias.is_empty()) && d > 0 && n.is_multiple_of(d) && f.is_none_or(|f| f.len() == n),
+        "rows of another width than the norm"
+    );
     written(n, |out| match sum {
         Some(sum) => *sum = written(n, |sum| rows(isa, (x, f), (sum, out), norm)),
         None => rows(isa, (x, f), (out, out), norm),
@@ -99,14 +104,23 @@ unsafe fn sum<L: Lanes>(a: *const f32, b: *const f32, out: *mut f32, n: usize) {
 
 /// One row; `out` may be `row`.
 #[inline(always)]
-unsafe fn normalise<W: Wide>(row: *const f32, out: *mut f32, Norm { weight, bias, eps }: Norm) {
+unsafe fn normalise<W: Wide>(row: *const f32, out: *mut f32, Norm { weight, bias, eps, centred }: Norm) {
     let d = weight.len();
     // SAFETY: d numbers at each place
     unsafe {
-        let mean = total::<W, false>(row, d, 0.0) / d as f64;
+        let mean = if centred { total::<W, false>(row, d, 0.0) / d as f64 } else { 0.0 };
         let variance = total::<W, true>(row, d, mean) / d as f64;
         let scale = 1.0 / (variance + eps).sqrt();
         let (whole, centre, factor) = (d - d % 8, W::splat(mean), W::splat(scale));
+        if bias.is_empty() {
+            for i in (0..whole).step_by(8) {
+                W::load(row.add(i)).sub(centre).mul(factor).mul(W::load(weight.as_ptr().add(i))).store(out.add(i));
+            }
+            for i in whole..d {
+                *out.add(i) = ((f64::from(*row.add(i)) - mean) * scale * f64::from(weight[i])) as f32;
+            }
+            return;
+        }
         for i in (0..whole).step_by(8) {
             let (w, b) = (W::load(weight.as_ptr().add(i)), W::load(bias.as_ptr().add(i)));
             W::load(row.add(i)).sub(centre).mul(factor).mul_add(w, b).store(out.add(i));

@@ -285,7 +285,7 @@ fn norms_are_those_of_f64_at_any_width() {
                 let (x, f) = (noise(n + 1, 1), noise(n + 1, 2));
                 let (x, f) = (Guarded::new(&x[1..]), Guarded::new(&f[1..]));
                 let (weight, bias) = (Guarded::new(&noise(d, 3)), Guarded::new(&noise(d, 4)));
-                let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5 };
+                let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5, centred: true };
                 let close = |got: &[f32], want: &[f32]| {
                     assert_eq!(got.len(), want.len());
                     for (got, want) in got.iter().zip(want) {
@@ -308,7 +308,7 @@ fn norms_are_those_of_f64_at_any_width() {
 fn a_row_is_normalised_as_if_alone_and_by_any_thread() {
     let (d, rows) = (257, 300);
     let (x, weight, bias) = (noise(rows * d, 1), noise(d, 2), noise(d, 3));
-    let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5 };
+    let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5, centred: true };
     let all = layer_norm(&x, norm);
     for (x, y) in x.chunks_exact(d).zip(all.chunks_exact(d)) {
         assert_eq!(bits(&layer_norm(x, norm)), bits(y));
@@ -319,7 +319,7 @@ fn a_row_is_normalised_as_if_alone_and_by_any_thread() {
 fn norm_of_a_shifted_row_is_the_same() {
     let x: Vec<f32> = (0..24).map(|i| i as f32 * 0.25 + 1000.0).collect();
     let y: Vec<f32> = x.iter().map(|x| x - 1000.0).collect();
-    let norm = Norm { weight: &[1.0; 24], bias: &[0.0; 24], eps: 1e-5 };
+    let norm = Norm { weight: &[1.0; 24], bias: &[0.0; 24], eps: 1e-5, centred: true };
     for isa in paths() {
         assert_eq!(norm::on_path(isa, &x, None, None, norm), norm::on_path(isa, &y, None, None, norm));
     }
@@ -330,7 +330,7 @@ fn rows_without_numbers_stay_without() {
     let mut x = noise(48, 1);
     (x[5], x[40]) = (f32::NAN, f32::INFINITY);
     for isa in paths() {
-        let y = norm::on_path(isa, &x, None, None, Norm { weight: &[1.0; 16], bias: &[0.0; 16], eps: 1e-5 });
+        let y = norm::on_path(isa, &x, None, None, Norm { weight: &[1.0; 16], bias: &[0.0; 16], eps: 1e-5, centred: true });
         assert!(y[..16].iter().all(|y| y.is_nan()) && y[16..32].iter().all(|y| y.is_finite()) && y[32..].iter().all(|y| y.is_nan()));
     }
 }

@@ -75,8 +75,8 @@ impl Windows {
                 let first = row.present.len();
                 let here = at * d..(at + (self.window - first).min(end - at)) * d;
                 row.present.append(&k[here.clone()], &v[here.clone()]);
-                let before = row.before.as_ref().map(|keys| Span { keys, visible: Visible::All, hidden: &[] });
-                let own = Span { keys: &row.present, visible: Visible::Causal { first }, hidden: &[] };
+                let before = row.before.as_ref().map(|keys| Span { keys, visible: Visible::All, hidden: &[], bias: None });
+                let own = Span { keys: &row.present, visible: Visible::Causal { first }, hidden: &[], bias: None };
                 out.extend(self.attend(Job { q: &q[here.clone()], spans: before.into_iter().chain([own]).collect() }));
                 at = here.end / d;
                 if row.present.len() == self.window {
@@ -109,7 +109,7 @@ impl Windows {
             let keys: Vec<Keys> = windows.iter().map(stored).collect();
             for (i, here) in windows.iter().enumerate() {
                 let seen = &keys[i.saturating_sub(1)..keys.len().min(i + 2)];
-                let spans = seen.iter().map(|keys| Span { keys, visible: Visible::All, hidden: &[] }).collect();
+                let spans = seen.iter().map(|keys| Span { keys, visible: Visible::All, hidden: &[], bias: None }).collect();
                 out.extend(self.attend(Job { q: &q[here.clone()], spans }));
             }
         }

@@ -9,13 +9,17 @@
 //! - `music` (Music Transformer, Huang et al. 2018, <https://arxiv.org/abs/1809.04281>, eq. 3): (q_i · k_j + q_i · E_h(L − 1 − δ)) / √d_k, causal only. Tensor
 //!   `relative.weight` (h, L, w). Keys farther than the table goes take its first row; the paper's table is as long as its longest text.
 //!
+//!
+//! T5 (Raffel et al. 2020, <https://arxiv.org/abs/1910.10683>, section 2.1) adds a number a head and bucket of distances to the score; it has no entry here,
+//! models of that kind bring the numbers ([`Relation::Biases`]).
+//!
 //! | here | papers |
 //! |---|---|
 //! | `max_distance` | k, clipping distance of Shaw et al.; L, rows of E^r of Music Transformer |
 
 use crate::block::{Heads, Rotary, RotaryStyle};
 use crate::error::{Error, Result};
-use crate::kernel::attention::{Distances, Relative};
+use crate::kernel::attention::{Biases, Distances, Relative};
 use crate::mixer::Place;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -46,6 +50,8 @@ pub enum Relation {
     Turned(Rotary),
     /// A table has a row a distance.
     Table(Table),
+    /// Each head has a number for a distance: T5's relative position bias.
+    Biases(Arc<Biases>),
 }
 
 /// Rows for distances, and which of them is a query's own position.
@@ -132,7 +138,15 @@ impl Relation {
     pub(super) fn table(&self) -> Option<&Table> {
         match self {
             Relation::Table(table) => Some(table),
-            Relation::Turned(_) => None,
+            Relation::Turned(_) | Relation::Biases(_) => None,
+        }
+    }
+
+    /// The numbers, if it is they.
+    pub(super) fn biases(&self) -> Option<&Biases> {
+        match self {
+            Relation::Biases(numbers) => Some(numbers),
+            Relation::Turned(_) | Relation::Table(_) => None,
         }
     }
 
@@ -143,9 +157,9 @@ impl Relation {
         }
     }
 
-    /// Bytes of the table.
+    /// Bytes of the table or the numbers.
     pub(super) fn bytes(&self) -> usize {
-        self.table().map_or(0, |t| t.numbers * size_of::<f32>())
+        self.table().map_or(0, |t| t.numbers * size_of::<f32>()) + self.biases().map_or(0, Biases::bytes)
     }
 }
 

@@ -159,7 +159,7 @@ fn the_union_of_everything_is_softmax_attention() {
         let qkv = text(300);
         let mut keys = SHAPE.keys();
         keys.append(&qkv[1], &qkv[2]);
-        let spans = vec![Span { keys: &keys, visible: Visible::Causal { first: 0 }, hidden: &[] }];
+        let spans = vec![Span { keys: &keys, visible: Visible::Causal { first: 0 }, hidden: &[], bias: None }];
         let want = attend(&[Job { q: &qkv[0], spans }], SHAPE.heads, SHAPE.width, SCALE);
         let (_, got) = run(scheme, sets, &qkv, 300);
         assert!(want.iter().zip(&got).all(|(a, b)| if same { a == b } else { (a - b).abs() < 1e-6 }), "{scheme:?}, {sets:?}");
