@@ -24,10 +24,14 @@ macro_rules! configs {
 /// Configurations for weights to be made up, by name.
 pub const CONFIGS: &[(&str, &[u8])] = configs![
     "bart-base-16384",
+    "bigbird-pegasus-base",
     "effattn-encoder-768",
     "effattn-lm-512",
     "led-base-16384",
     "led-large-16384",
+    "longt5-local-base",
+    "longt5-tglobal-base",
+    "pegasus-x-base",
     "scaling-17b",
     "scaling-17b-ff-qkv",
     "scaling-17b-ff-qkv-loss",

@@ -5,6 +5,7 @@ use super::fields::{Entry, Fields};
 use super::sections::{CASE, MODEL, PROTOCOL, REPORTED, TOP};
 use super::text::{Text, all, shown};
 use super::{Case, Grid, LONGEST, MOST_CASES, Model, Origin, Protocol, Statistic, Strategy, Suite, reported};
+use crate::arch::Choice;
 use crate::cli::Dtype;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -108,7 +109,8 @@ fn models<'a>(top: &Fields<'a>, dir: Option<&Path>) -> Result<Vec<(Model, Fields
             let error = name.error(format!("a second model is called {}", shown(name.string()?)));
             return Err(error.hint(format!("line {line} names the first: give each a name of its own")));
         }
-        models.push((model(&fields, name.string()?, dir)?, fields));
+        let distance_from = distance_from(&fields, &models)?;
+        models.push((Model { distance_from, ..model(&fields, name.string()?, dir)? }, fields));
     }
     Ok(models)
 }
@@ -147,7 +149,24 @@ fn model(fields: &Fields, name: &str, dir: Option<&Path>) -> Result<Model> {
         let error = set.error(format!("model {called} has a `set` without `random-weights = true`"));
         return Err(error.hint("a checkpoint's weights fit its own config.json: add them, or leave it out"));
     }
-    Ok(Model { name: name.to_owned(), origin, random_weights: random.then_some(seed), set, line })
+    let attention = match fields.get("attention") {
+        Some(entry) => entry
+            .string()?
+            .parse()
+            .map_err(|e: String| entry.error(format!("`attention` is {e}")).hint("for instance `attention = \"full\"`"))?,
+        None => Choice::Auto,
+    };
+    Ok(Model { name: name.to_owned(), origin, random_weights: random.then_some(seed), set, attention, distance_from: None, line })
+}
+
+/// The index of the model that `distance-from` names: one before this one.
+fn distance_from(fields: &Fields, before: &[(Model, Fields)]) -> Result<Option<usize>> {
+    let Some(entry) = fields.get("distance-from") else { return Ok(None) };
+    let names: HashMap<&str, usize> = before.iter().enumerate().map(|(i, (model, _))| (model.name.as_str(), i)).collect();
+    if names.is_empty() {
+        return Err(entry.error("`distance-from` stands in the first model").hint("it names a model before this one"));
+    }
+    index(&entry, &names).map(Some)
 }
 
 /// All cases, where each model has one and none is there twice.

@@ -22,6 +22,8 @@
 //! random-weights = true            # config.json is enough
 //! seed = 0                         # of the random weights
 //! set = { d_ff = 4096 }            # keys of config.json that this model has instead of the file's, tables within tables
+//! attention = "full"               # as `--attention`: another attention on the same weights
+//! distance-from = "bart"           # an earlier model: how far the logits of the first token are from its logits, in the same cases
 //!
 //! [[case]]                         # the product of its lists; only n-prompt and n-gen must be there
 //! models = ["led", "bart"]         # left out: all
@@ -65,6 +67,7 @@ pub use case::{Case, Grid};
 pub use shipped::{SHIPPED, Shipped};
 pub use strategy::Strategy;
 
+use crate::arch::Choice;
 use crate::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,6 +148,10 @@ pub struct Model {
     pub random_weights: Option<u64>,
     /// Keys of config.json that it has instead of the file's.
     pub set: Option<serde_json::Value>,
+    /// Which attention its encoder runs.
+    pub attention: Choice,
+    /// Index of the model from whose logits its own are told to be how far.
+    pub distance_from: Option<usize>,
     /// The line that says where it is, for errors of whoever opens it.
     pub line: usize,
 }

@@ -32,6 +32,8 @@ pub(super) const MODEL: Section = Section {
         ("random-weights", "true"),
         ("seed", "0"),
         ("set", "{ d_ff = 4096 }"),
+        ("attention", "\"full\""),
+        ("distance-from", "\"led\""),
     ],
 };
 

@@ -22,6 +22,7 @@ pub struct Shipped {
 pub const SHIPPED: &[Shipped] = &[
     Shipped { name: "quick", file: "quick.toml", text: include_str!("../../models/suites/quick.toml") },
     Shipped { name: "length", file: "length.toml", text: include_str!("../../models/suites/length.toml") },
+    Shipped { name: "sparse-or-dense", file: "sparse-or-dense.toml", text: include_str!("../../models/suites/sparse-or-dense.toml") },
     Shipped { name: "sparse-loss", file: "sparse-loss.toml", text: include_str!("../../models/suites/sparse-loss.toml") },
     Shipped { name: "scaling-800m", file: "scaling-800m.toml", text: include_str!("../../models/suites/scaling-800m.toml") },
     Shipped { name: "scaling-17b", file: "scaling-17b.toml", text: include_str!("../../models/suites/scaling-17b.toml") },

@@ -1,5 +1,6 @@
 //! The arguments of `effattn bench`, and which of them exclude each other.
 
+use crate::arch::Choice;
 use crate::checkpoint::Options;
 use crate::cli::{Device, Dtype, KvDtype, List};
 use crate::error::{Error, Result};
@@ -121,6 +122,9 @@ pub struct BenchWeightArgs {
     /// Leave in their file what a step reads row by row (token tables, units of sparse feed-forward layers): only touched pages come into memory
     #[arg(long)]
     pub mapped: bool,
+    /// Attention of the encoder on the same weights, as `decode` has it; a suite's models may say otherwise
+    #[arg(long, value_name = "WHICH", default_value_t, hide_default_value = true)]
+    pub attention: Choice,
     /// Where to compute
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Device,
@@ -129,7 +133,7 @@ pub struct BenchWeightArgs {
 impl BenchWeightArgs {
     /// How a model is loaded, but for the precision of its weights and whether they are made up.
     pub fn options(&self) -> Options {
-        Options { cache: self.kv_dtype.precision(), mapped: self.mapped, ..Options::default() }
+        Options { cache: self.kv_dtype.precision(), mapped: self.mapped, attention: self.attention, ..Options::default() }
     }
 }
 

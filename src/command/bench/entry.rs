@@ -24,6 +24,8 @@ pub struct Entry {
     pub random: Option<u64>,
     /// Its sizes, as `auto` would hold it.
     pub outline: Outline,
+    /// Number of the model from whose logits its own are told to be how far.
+    pub distance_from: Option<usize>,
     /// Keys of its configuration that it has instead of the file's.
     set: Option<serde_json::Value>,
     /// How it is loaded, but for the precision of its weights.
@@ -48,7 +50,7 @@ impl Entry {
         let options = Options { random_weights: random, weights: None, ..options };
         let outline = outline(&origin, &options, set.as_ref())?;
         let name = name.map_or_else(|| outline.name.clone(), str::to_owned);
-        Ok(Self { name, origin, random, outline, set, options, others: Vec::new() })
+        Ok(Self { name, origin, random, outline, distance_from: None, set, options, others: Vec::new() })
     }
 
     /// The same, with its sizes in these precisions.

@@ -56,7 +56,7 @@ fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
     let models: Vec<Value> = plan
         .models
         .iter()
-        .map(|m| json!({"name": m.name, "model": m.filename(), "seed_of_weights": m.random, "config": m.outline.config, "parameters": m.outline.parameters}))
+        .map(|m| json!({"name": m.name, "model": m.filename(), "seed_of_weights": m.random, "config": m.outline.config, "attention": m.outline.model.info().attention, "parameters": m.outline.parameters}))
         .collect();
     let cases: Vec<String> = plan.cases.iter().map(|c| plan.describe(c)).collect();
     let mut settings = Map::new();

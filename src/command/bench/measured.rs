@@ -12,6 +12,8 @@ pub struct Measured {
     pub peak: Option<usize>,
     /// Time by phase of a run that does not count.
     pub phases: Option<PhaseTimes>,
+    /// Logits of the first token, (documents, v), of a run that does not count, where somebody wants them.
+    pub logits: Option<Vec<f32>>,
     /// When its last run began (RFC 3339).
     pub test_time: String,
     /// Why it was not run, or not to the end.

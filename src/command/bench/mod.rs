@@ -6,13 +6,14 @@
 //! | will it fit into memory, all models together or one at a time? | `forecast`, `turns` |
 //! | what is timed? | `work` |
 //! | in which order, and what if somebody interrupts? | `rounds`, `journal`, `progress` |
-//! | what do the runs say? | `figures`, `growth`, `compare`, `paper`, `quality` |
+//! | what do the runs say? | `figures`, `growth`, `compare`, `distance`, `paper`, `quality` |
 //! | how is it shown? | `report`, `cells`, `record`, `picture`, `page`, `write` |
 
 mod args;
 mod case;
 mod cells;
 mod compare;
+mod distance;
 mod entry;
 mod environment;
 mod figures;
@@ -173,7 +174,7 @@ impl<'a> Early<'a> {
     /// False where nobody reads any more.
     fn print(&mut self, i: usize, measured: &Measured, progress: &Progress, out: &mut dyn Write) -> Result<bool> {
         // what a paper reports is compared with other cases, which are not done yet
-        if !self.wanted || !self.job.plan.reported.is_empty() {
+        if !self.wanted || !self.job.plan.reported.is_empty() || self.job.plan.models.iter().any(|m| m.distance_from.is_some()) {
             return Ok(true);
         }
         let plan = self.job.plan;
@@ -189,7 +190,7 @@ impl<'a> Early<'a> {
             changes: Vec::new(),
             remarks: Vec::new(),
         };
-        let line = record::record(&table, i, measured);
+        let line = record::record(&table, i, measured, serde_json::Value::Null);
         self.printed.push(i);
         match progress.aside(|| writeln!(out, "{line}").and_then(|()| out.flush())) {
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),

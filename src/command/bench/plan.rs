@@ -3,7 +3,8 @@
 use super::args::BenchArgs;
 use super::case::{Case, Test};
 use super::entry::{Entry, Origin};
-use crate::checkpoint::{Outline, Shipped};
+use crate::arch::Choice;
+use crate::checkpoint::{Options, Outline, Shipped};
 use crate::cli::{CommonArgs, Dtype};
 use crate::command::threads;
 use crate::error::{Error, Result};
@@ -137,7 +138,16 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-            models.push(Entry::with_set(Some(&model.name), origin, model.random_weights, (options, model.set.clone())).map_err(at)?);
+            let options = match model.attention {
+                Choice::Auto => options,
+                attention => Options { attention, ..options },
+            };
+            let mut entry = Entry::with_set(Some(&model.name), origin, model.random_weights, (options, model.set.clone())).map_err(at)?;
+            if model.distance_from.is_some() {
+                entry.outline.model.info().decodes().map_err(|e| e.at(format!("{}:{}: `distance-from`", suite.file, model.line)))?;
+            }
+            entry.distance_from = model.distance_from;
+            models.push(entry);
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));

@@ -15,8 +15,8 @@ use crate::timing::phases::Phase;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// The record of case number `i`. Its keys are the same in every record of a table; what was not measured is null.
-pub fn record(table: &Table, i: usize, measured: &Measured) -> Value {
+/// The record of case number `i`, whose logits are as far as `distance` says from another's. Its keys are the same in every record of a table; what was not measured is null.
+pub fn record(table: &Table, i: usize, measured: &Measured, distance: Value) -> Value {
     let (plan, machine) = (table.plan, &table.environment.machine);
     let case = &plan.cases[i];
     let entry = &plan.models[case.model];
@@ -61,12 +61,13 @@ pub fn record(table: &Table, i: usize, measured: &Measured) -> Value {
     quality(&mut put, table.quality.get(case.model).and_then(Option::as_ref));
     let papers: Vec<Value> = table.paper.iter().filter(|p| p.case == i).map(PaperLine::json).collect();
     put("reported", papers.into());
+    put("distance", distance);
     Value::Object(r)
 }
 
 /// The records of all cases.
 pub fn records(table: &Table, measured: &[Measured]) -> Vec<Value> {
-    measured.iter().enumerate().map(|(i, m)| record(table, i, m)).collect()
+    measured.iter().enumerate().map(|(i, m)| record(table, i, m, super::distance::json(table.plan, measured, i))).collect()
 }
 
 /// Everything in one document: the records, how times and memory grow, where one model overtakes another, and the baseline.
@@ -175,7 +176,7 @@ fn quality(put: &mut dyn FnMut(&str, Value), q: Option<&Quality>) {
 /// The records as comma-separated values: lists and objects, which do not fit into a cell, are left out.
 pub fn csv(records: &[Value]) -> String {
     let flat = |key: &str| {
-        let list = ["samples_ts", "token_ns", "outliers", "encode_phases_ns", "token_phases_ns", "reported"].contains(&key);
+        let list = ["samples_ts", "token_ns", "outliers", "encode_phases_ns", "token_phases_ns", "reported", "distance"].contains(&key);
         !list && !key.ends_with("samples_ns")
     };
     let Some(Value::Object(first)) = records.first() else { return String::new() };

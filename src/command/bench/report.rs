@@ -4,6 +4,7 @@ use super::Environment;
 use super::case::{Case, Test};
 use super::cells::{NONE, memory_cells, minus, overtaking_line, phase_cells, rate, threads, time_cells};
 use super::compare::{Change, closing};
+use super::distance;
 use super::figures::Figures;
 use super::growth::{Line, growth, overtaking};
 use super::measured::Measured;
@@ -91,6 +92,11 @@ impl Table<'_> {
         let mut parts = vec![self.times(measured), self.memory()];
         parts.extend(self.phases(measured));
         parts.extend(self.growth(&lines));
+        parts.extend(distance::table(self.plan, measured).map(|cells| Part {
+            heading: "Distance",
+            cells,
+            notes: vec![distance::NOTE.to_owned()],
+        }));
         if let Some(cells) = paper::table(self.plan, &self.paper) {
             let notes = vec![
                 "ratios: how many times faster than the model in `against`; ±: 95 %".to_owned(),

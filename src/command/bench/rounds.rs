@@ -1,6 +1,7 @@
 //! Rounds: each case once, then each once again, so that a machine that slows down slows all of them.
 
 use super::Environment;
+use super::distance::wanted;
 use super::journal::Journal;
 use super::measured::Measured;
 use super::plan::Plan;
@@ -93,15 +94,16 @@ impl<'a> Rounds<'a> {
     }
 
     /// Whether a case has something to do in the last round, or one before it.
-    fn open(&self, round: usize, measured: &Measured) -> bool {
-        let phases = self.phases && round == self.plan.protocol.repetitions && measured.phases.is_none();
-        measured.failure.is_none() && (measured.samples.len() < round || phases)
+    fn open(&self, round: usize, i: usize, measured: &Measured) -> bool {
+        let last = round == self.plan.protocol.repetitions;
+        let more = self.phases && measured.phases.is_none() || wanted(self.plan, i) && measured.logits.is_none();
+        measured.failure.is_none() && (measured.samples.len() < round || last && more)
     }
 
     /// All models are in memory: each case once, then each once again.
     fn together(&mut self, cases: &[usize], measured: &mut [Measured]) -> Result<End> {
         let repetitions = self.plan.protocol.repetitions;
-        let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(repetitions, &measured[i])).collect();
+        let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(repetitions, i, &measured[i])).collect();
         let rounds = if self.plan.protocol.warmup { 0..=repetitions } else { 1..=repetitions };
         self.loaded(&todo, rounds, measured)
     }
@@ -125,7 +127,7 @@ impl<'a> Rounds<'a> {
         let warmup = self.plan.protocol.warmup.then_some(0);
         for round in 1..=self.plan.protocol.repetitions {
             for cases in groups {
-                let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(round, &measured[i])).collect();
+                let todo: Vec<usize> = cases.iter().copied().filter(|&i| self.open(round, i, &measured[i])).collect();
                 if todo.is_empty() {
                     continue;
                 }
@@ -246,6 +248,9 @@ impl<'a> Rounds<'a> {
                 Some(times) => measured.phases = Some(times),
                 None => return Ok(End::Interrupted),
             }
+        }
+        if wanted(self.plan, i) {
+            measured.logits = Some(self.with(i, models, |worker, case| worker.first(case))?);
         }
         Ok(if (self.done)(i, measured)? { End::Done } else { End::Closed })
     }

@@ -92,6 +92,13 @@ impl Worker<'_> {
         }))
     }
 
+    /// The logits of the first token that the decoder writes, (batch, v).
+    pub fn first(&self, case: &Case) -> Result<Vec<f32>> {
+        let rows: Vec<Vec<u32>> = (0..case.batch).map(|row| self.document(case.test.source(), 2 * row as u64)).collect();
+        let (mut state, first) = self.model.encode(&Source::new(rows))?;
+        Ok(self.model.step(&first, &mut state)?.flatten_all()?.to_vec1()?)
+    }
+
     /// `read` is called when something has been read, outside of what is timed.
     fn probed(&self, case: &Case, probe: Probe, read: &mut dyn FnMut(Read)) -> Result<Option<Sample>> {
         let info = self.model.info();

@@ -110,8 +110,24 @@ fn a_file_with_everything() {
         take_turns: true,
     };
     assert_eq!(suite.protocol, protocol);
-    let led = Model { name: "led".into(), origin: Origin::Directory("suites/../led".into()), random_weights: Some(7), set: None, line: 13 };
-    let bart = Model { name: "bart".into(), origin: Origin::Shipped("bart-base".into()), random_weights: None, set: None, line: 19 };
+    let led = Model {
+        name: "led".into(),
+        origin: Origin::Directory("suites/../led".into()),
+        random_weights: Some(7),
+        set: None,
+        attention: Choice::Auto,
+        distance_from: None,
+        line: 13,
+    };
+    let bart = Model {
+        name: "bart".into(),
+        origin: Origin::Shipped("bart-base".into()),
+        random_weights: None,
+        set: None,
+        attention: Choice::Auto,
+        distance_from: None,
+        line: 19,
+    };
     assert_eq!(suite.models, [led, bart]);
     let case = |model, threads, n_prompt| Case {
         model,
