@@ -114,6 +114,41 @@ fn a_type_beside_a_suite() {
     );
 }
 
+/// Attentions on the same weights: a window over everything is no distance from full attention, a narrow one is.
+#[test]
+fn how_far_the_logits_of_another_attention_are() {
+    let dir = models(&["led"]);
+    let model = |name: &str, attention: &str, from: &str| {
+        format!("[[model]]\nname = \"{name}\"\npath = \"led\"\nrandom-weights = true\n{attention}{from}")
+    };
+    let from = "distance-from = \"full\"\n";
+    let models = [model("full", "attention = \"full\"\n", ""), model("own", "", from), model("wide", "attention = \"window=128\"\n", from)];
+    let suite = format!("summary = \"s\"\n{}[[case]]\nn-prompt = [3, 64]\nn-gen = 0\nbatch-size = 2\n", models.concat());
+    std::fs::write(dir.path().join("s.toml"), suite).expect("a file");
+    let got = run(dir.path(), &["--suite", "s.toml", "-r", "1", "-f", "jsonl"]);
+    let records: Vec<Value> = text(&got.stdout).lines().map(|l| serde_json::from_str(l).expect("a record a line")).collect();
+    let of = |name: &str, n: u64| &records.iter().find(|r| r["model"] == name && r["n_prompt"] == n).expect("a record")["distance"];
+    assert!(of("full", 64).is_null());
+    for (name, n) in [("wide", 3), ("wide", 64), ("own", 3)] {
+        let d = of(name, n);
+        assert_eq!(
+            (&d["from"], &d["relative"], &d["greatest"], &d["same_token"]),
+            (&"full".into(), &0.0.into(), &0.0.into(), &2.into()),
+            "{name} {n}"
+        );
+    }
+    let d = of("own", 64);
+    assert!(d["relative"].as_f64().expect("a number") > 1e-4 && d["kl_nats"].as_f64().expect("a number") > 0.0, "{d}");
+    let table = text(&run(dir.path(), &["--suite", "s.toml", "-r", "1"]).stdout);
+    assert!(table.contains("longformer window=128") && table.contains("2 of 2") && table.contains("‖a − b‖"), "{table}");
+    refuses(
+        dir.path(),
+        &["-m", "led", "--random-weights", "--attention", "block=4"],
+        2,
+        "error: `led` does not run with `--attention block=4`\nhint: on its weights run `auto`, `full`, `window=N`\n",
+    );
+}
+
 #[test]
 fn what_does_not_fit_is_named_with_its_forecast_and_the_rest_is_measured() {
     let dir = models(&["led"]);

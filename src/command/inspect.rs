@@ -57,6 +57,7 @@ fn facts(c: &Checkpoint) -> Result<Value> {
         "cannot_decode": info.reads_only,
         "reference_quirks": arch::find(&c.config)?.quirks,
         "attention": info.attention,
+        "attentions": arch::find(&c.config)?.attentions,
         "encoder_layers": info.layers.0,
         "decoder_layers": info.layers.1,
         "vocab_size": info.vocab_size,
@@ -86,9 +87,13 @@ fn text(f: &Value) -> String {
     } else {
         format!("{} on disk ({dtypes} tensors), {} in memory", size(&f["bytes_on_disk"]), word(&f["dtype_in_memory"]))
     };
+    let others = f["attentions"]
+        .as_array()
+        .filter(|a| !a.is_empty())
+        .map_or(String::new(), |a| format!("; `--attention`: auto, {}", a.iter().map(word).collect::<Vec<_>>().join(", ")));
     let mut lines = vec![
         ("architecture", format!("{} ({})", word(&f["model_type"]), word(&f["summary"]))),
-        ("attention", word(&f["attention"])),
+        ("attention", word(&f["attention"]) + &others),
         ("layers", format!("{} encoder, {} decoder", f["encoder_layers"], f["decoder_layers"])),
         ("parameters", count(&f["parameters"])),
         ("weights", on_disk),

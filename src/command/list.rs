@@ -41,10 +41,11 @@ pub fn run(args: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
 
 /// `wide` names checkpoints too, where lines need not fit a terminal.
 fn models(wide: bool) -> Table {
-    let columns = if wide { 4 } else { 3 };
-    let mut table = Table::new(["model_type", "what it is", "attention", "checkpoints"].into_iter().take(columns));
+    let columns = if wide { 5 } else { 3 };
+    let mut table = Table::new(["model_type", "what it is", "attention", "on the same weights", "checkpoints"].into_iter().take(columns));
     for a in arch::REGISTRY {
-        table.row([a.model_type, a.summary, &a.mixers.join(", "), a.checkpoints].into_iter().take(columns));
+        let (mixers, others) = (a.mixers.join(", "), a.attentions.join(", "));
+        table.row([a.model_type, a.summary, &mixers, &others, a.checkpoints].into_iter().take(columns));
     }
     table
 }
@@ -102,7 +103,7 @@ fn growth(g: Growth) -> &'static str {
 
 fn as_json() -> serde_json::Value {
     json!({
-        "model_types": arch::REGISTRY.iter().map(|a| json!({"model_type": a.model_type, "summary": a.summary, "mixers": a.mixers, "checkpoints": a.checkpoints})).collect::<Vec<_>>(),
+        "model_types": arch::REGISTRY.iter().map(|a| json!({"model_type": a.model_type, "summary": a.summary, "mixers": a.mixers, "attentions": a.attentions, "checkpoints": a.checkpoints})).collect::<Vec<_>>(),
         "mixers": mixer::REGISTRY.iter().map(|s| json!({"name": s.name, "paper": s.paper, "state": growth(s.state), "causal": s.causal, "bidirectional": s.bidirectional})).collect::<Vec<_>>(),
         "metrics": registry::REGISTRY.iter().map(|m| json!({"names": m.names, "summary": m.summary, "equals": m.equals})).collect::<Vec<_>>(),
         "shipped": Shipped::all().iter().map(|s| json!({"name": s.name, "model_type": s.model_type(), "weights": s.weights})).collect::<Vec<_>>(),

@@ -61,7 +61,9 @@ pub fn record(table: &Table, i: usize, measured: &Measured, distance: Value) -> 
     quality(&mut put, table.quality.get(case.model).and_then(Option::as_ref));
     let papers: Vec<Value> = table.paper.iter().filter(|p| p.case == i).map(PaperLine::json).collect();
     put("reported", papers.into());
-    put("distance", distance);
+    if plan.models.iter().any(|m| m.distance_from.is_some()) {
+        put("distance", distance);
+    }
     Value::Object(r)
 }
 

@@ -167,6 +167,19 @@ fn keys_that_a_model_has_instead() {
     refused(&[(19, "shipped = \"x\"\nset = { d_ff = 1 }")], 20, "model `bart` has a `set` without `random-weights = true`", weights);
 }
 
+/// Another attention on the same weights, and how far its logits are from an earlier model's.
+#[test]
+fn attention_and_distance() {
+    let suite = parse(&edited(&[(16, "attention = \"window=64\""), (20, "distance-from = \"led\"")])).unwrap();
+    assert_eq!((suite.models[0].attention, suite.models[0].distance_from), (Choice::Window(64), None));
+    assert_eq!((suite.models[1].attention, suite.models[1].distance_from), (Choice::Auto, Some(0)));
+    let spelling = "`attention` is not `auto`, `full`, `sparse`, `window=N`, `block=N`, `paper` or `paper=SEED`";
+    refused(&[(16, "attention = \"dense\"")], 16, spelling, "for instance `attention = \"full\"`");
+    refused(&[(16, "distance-from = \"bart\"")], 16, "`distance-from` stands in the first model", "it names a model before this one");
+    refused(&[(20, "distance-from = \"bert\"")], 20, "no model is called `bert`", "the models of this suite are `led`");
+    refused(&[(20, "distance-from = \"bart\"")], 20, "no model is called `bart`", "the models of this suite are `led`");
+}
+
 #[test]
 fn units_fit_the_case_and_the_statistic() {
     let two = "the first token is the time to first token: a case needs two for a token time";

@@ -4,6 +4,7 @@ mod keys;
 mod meaning;
 
 use super::*;
+use crate::arch::Choice;
 use crate::cli::Dtype;
 use std::path::Path;
 
