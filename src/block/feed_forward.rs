@@ -38,6 +38,9 @@ pub enum FeedForward {
     Experts(Box<super::Experts>),
 }
 
+/// Rows that pass together: a long document needs no more inner features than these, and the weights are read once for all of them.
+const TOGETHER: usize = 1024;
+
 impl FeedForward {
     /// Of its two linear layers.
     pub fn new(up: Linear, down: Linear, activation: Activation) -> Self {
@@ -55,7 +58,7 @@ impl FeedForward {
         }
     }
 
-    /// Bytes of activations at the peak of reading n rows: inner features, and the output.
+    /// Bytes of activations at the peak of reading n rows: inner features of those that pass together, and the output.
     pub fn work_bytes(&self, n: usize) -> usize {
         let (inner, d) = match self {
             Self::Dense { up, .. } => up.shape(),
@@ -64,12 +67,30 @@ impl FeedForward {
             Self::Sparse(sparse) => (sparse.up.outputs, sparse.down.inputs),
             Self::Experts(experts) => experts.shape(),
         };
-        n * (inner + d) * size_of::<f32>()
+        (n.min(TOGETHER) * inner + n * d) * size_of::<f32>()
     }
 
     /// (…, d) -> (…, d).
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let out = slice(xs, |x| match self {
+        let d = xs.dims().last().copied().unwrap_or(1).max(1);
+        let out = slice(xs, |x| match x.chunks(TOGETHER * d) {
+            parts if parts.len() > 1 => {
+                let mut out = Vec::with_capacity(x.len());
+                parts.for_each(|part| out.extend_from_slice(&self.apply(part)));
+                out
+            }
+            _ => self.apply(x),
+        })?;
+        let mut shape = xs.dims().to_vec();
+        if let (Self::Dense { down, .. } | Self::Gated { down, .. }, Some(last)) = (self, shape.last_mut()) {
+            *last = down.shape().0;
+        }
+        tensor(out, shape)
+    }
+
+    /// Rows of numbers.
+    fn apply(&self, x: &[f32]) -> Vec<f32> {
+        match self {
             Self::Dense { up, down, activation } => {
                 let mut inner = up.apply(x);
                 activation.apply(&mut inner);
@@ -85,11 +106,6 @@ impl FeedForward {
             Self::Affine(linear) => linear.apply(x),
             Self::Sparse(sparse) => sparse.apply(x),
             Self::Experts(experts) => experts.apply(x),
-        })?;
-        let mut shape = xs.dims().to_vec();
-        if let (Self::Dense { down, .. }, Some(last)) = (self, shape.last_mut()) {
-            *last = down.shape().0;
         }
-        tensor(out, shape)
     }
 }
