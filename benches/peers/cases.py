@@ -41,6 +41,10 @@ def beams(checkpoint, program):
     return [p for pair in zip(one, four) for p in pair]
 
 
+# encoders of long documents, at base size
+SPARSE = {"longt5-local": "LongT5 local", "longt5-global": "LongT5 transient-global", "bigbird": "BigBird-Pegasus", "pegasus-x": "Pegasus-X", "led-base": "LED"}
+
+
 class Case:
     def __init__(self, title, peers, request, shown, once=False):
         """`shown`: what of a reply is a result. `once`: no warm-up and one round, for what takes minutes."""
@@ -56,6 +60,8 @@ def cases(root, program, tokens):
                            + torch(at("bart-large"), compiled=["f32"]) + ctranslate2(at("bart-large")),
                            dict(context=1024, tokens=tokens), ["step", "encode"]),
         "beams": Case("BART-base, source of 4,096 tokens", beams(at("bart-base-4k"), program), dict(context=4096, tokens=tokens), ["step"]),
+        **{name: Case(f"{title}, source of 16,384 tokens", effattn(at(name), program, ["f32"], warm=False) + torch(at(name), ["f32"]),
+                      dict(context=16384, tokens=4), ["encode", "peak"], once=True) for name, title in SPARSE.items()},
         "led-large": Case("LED-large, 460M, source of 16,384 tokens", effattn(at("led-large"), program, ("bf16", "f32"), warm=False)
                           + torch(at("led-large"), ("bf16", "f32")), dict(context=16384, tokens=4), ["encode", "peak"], once=True),
     }
@@ -76,6 +82,7 @@ ASKED = [
     ("bart-large", "encode", "effattn int8", ["CTranslate2 int8"], 0.6),
     ("led-large", "encode", "effattn bf16", ["PyTorch f32", "PyTorch bf16"], 0.5),
     ("led-large", "peak", "effattn bf16", ["PyTorch f32", "PyTorch bf16"], 0.4),
+    *((name, what, "effattn f32", ["PyTorch f32"], limit) for name in SPARSE for what, limit in [("encode", 0.6), ("peak", 0.5)]),
     *(("beams", "step", f"effattn {t} 4 beams", [f"effattn {t}"], 1.6) for t in TYPES),
 ]
 
