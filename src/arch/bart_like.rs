@@ -154,17 +154,26 @@ fn feed_forward(w: &Weights, s: &Sizes, inner: usize) -> Result<FeedForward> {
 }
 
 /// Encoder table, decoder table, output matrix.
-///
-/// As transformers 5 ties them (`PreTrainedModel.tie_weights`): a tensor that the checkpoint holds is used, and shared where it holds the
-/// same bytes as another; one that it lacks is `shared.weight`. An output matrix is only replaced so if config.json ties it.
 fn tables(root: &Weights, prefix: &str, s: &Sizes) -> Result<(Embedding, Embedding, Linear)> {
-    let shape = (s.vocab_size, s.d_model);
     let [shared, encoder, decoder] = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"].map(|n| format!("{prefix}.{n}.weight"));
-    let head = "lm_head.weight".to_string();
-    let first = |names: &[&String]| names.iter().find(|n| root.has(n)).map_or(shared.clone(), |n| n.to_string());
-    let output = if s.tie_word_embeddings { first(&[&head, &shared, &decoder, &encoder]) } else { head.clone() };
     let bias = if root.has("final_logits_bias") { Some(root.get("final_logits_bias", &[1, s.vocab_size])?) } else { None };
     let scale = if s.scale_embedding { (s.d_model as f32).sqrt() } else { 1.0 };
+    let names = [shared, encoder, decoder, "lm_head.weight".to_owned()];
+    let [source, target, output] = tied(root, names, (s.vocab_size, s.d_model), !s.tie_word_embeddings, bias)?;
+    Ok((Embedding::new(source, scale), Embedding::new(target, scale), Linear::from_packed(output)))
+}
+
+/// What [`tied`] finds: encoder table, decoder table, output matrix.
+pub(super) type Tables = [Arc<Packed>; 3];
+
+/// The tables of the names of what is shared, the encoder's, the decoder's and the output matrix, which has the bias.
+///
+/// As transformers 5 ties them (`PreTrainedModel.tie_weights`): a tensor that the checkpoint holds is used, and shared where it holds the
+/// same bytes as another; one that it lacks is the shared one. An output matrix is only replaced so if it is not one of its `own`.
+pub(super) fn tied(root: &Weights, names: [String; 4], shape: (usize, usize), own: bool, bias: Option<Vec<f32>>) -> Result<Tables> {
+    let [shared, encoder, decoder, head] = names;
+    let first = |names: &[&String]| names.iter().find(|n| root.has(n)).map_or(shared.clone(), |n| n.to_string());
+    let output = if own { head.clone() } else { first(&[&head, &shared, &decoder, &encoder]) };
     let mut loaded: Vec<(String, Arc<Packed>)> = Vec::new();
     let mut table = |name: String, bias: Option<Vec<f32>>| -> Result<Arc<Packed>> {
         let same = loaded.iter().find(|(n, _)| *n == name || root.same(n, &name)).map(|(_, t)| t.clone());
@@ -180,5 +189,5 @@ fn tables(root: &Weights, prefix: &str, s: &Sizes) -> Result<(Embedding, Embeddi
     let source = table(first(&[&encoder, &shared, &decoder, &head]), None)?;
     let target = table(first(&[&decoder, &shared, &encoder, &head]), None)?;
     root.skip(&shared); // only a source of ties, unless one of the above was it
-    Ok((Embedding::new(source, scale), Embedding::new(target, scale), Linear::from_packed(output)))
+    Ok([source, target, output])
 }

@@ -16,8 +16,11 @@ mod led;
 mod linformer_lm;
 mod linformer_roberta;
 mod linformer_tatp22;
+mod longt5;
 mod pegasus;
 mod performer_lm;
+mod t5;
+mod t5_like;
 mod transfo_xl;
 mod trax;
 
@@ -66,9 +69,11 @@ pub const REGISTRY: &[Arch] = &[
     linformer_lm::ARCH,
     linformer_roberta::ARCH,
     linformer_tatp22::ARCH,
+    longt5::ARCH,
     pegasus::ARCH,
     performer_lm::ARCH,
     trax::scaling_transformer::ARCH,
+    t5::ARCH,
     trax::terraformer::ARCH,
     transfo_xl::ARCH,
     trax::reformer_lm::ARCH,

@@ -86,6 +86,11 @@ impl Cross {
         Ok(CrossMemory { keys: rows.collect(), q: self.q.history(lengths.len()), out: self.out.history(lengths.len()) })
     }
 
+    /// Bytes of activations while n tokens are projected: keys and values.
+    pub fn work_bytes(&self, n: usize) -> usize {
+        2 * n * self.heads.count * self.heads.width * size_of::<f32>()
+    }
+
     /// Bytes of weights that a step reads: the projections of queries and outputs.
     pub fn step_bytes(&self) -> usize {
         self.q.bytes() + self.out.bytes()
@@ -98,8 +103,9 @@ impl Cross {
 
     /// (b, t, d) -> (b, t, d). Neighbouring rows of one document, its beams, go over its keys together.
     pub fn forward(&self, xs: &Tensor, memory: &mut CrossMemory) -> Result<Tensor> {
-        let (b, t, d) = xs.dims3()?;
-        let q = self.q.forward(xs, &mut memory.q)?; // (b, t, d)
+        let (b, t, _) = xs.dims3()?;
+        let d = self.heads.count * self.heads.width;
+        let q = self.q.forward(xs, &mut memory.q)?; // (b, t, h w)
         let out = slice(&q, |q| {
             let mut rest = q;
             let mut jobs = Vec::with_capacity(b);

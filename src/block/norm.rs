@@ -37,6 +37,11 @@ impl LayerNorm {
         (self.weight.len() + self.bias.len()) * size_of::<f32>()
     }
 
+    /// Features of a row.
+    pub fn width(&self) -> usize {
+        self.weight.len()
+    }
+
     fn norm(&self) -> Norm<'_> {
         let bias = if self.centred { &self.bias[..] } else { &[] };
         Norm { weight: &self.weight, bias, eps: self.eps, centred: self.centred }

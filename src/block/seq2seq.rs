@@ -89,7 +89,8 @@ impl Model for Seq2Seq {
     fn encode_bytes(&self, source: usize) -> usize {
         let (_, d) = self.output.shape();
         // the encoder's work is over when the keys and values of the decoder's layers are projected, one layer after the other
-        let state = self.state_bytes(source, 0) + 3 * source * d * size_of::<f32>();
+        let cross = self.decoder.layers.iter().filter_map(|l| l.cross.as_ref()).map(|(c, _)| c.work_bytes(source));
+        let state = self.state_bytes(source, 0) + source * d * size_of::<f32>() + cross.max().unwrap_or(0);
         self.encoder.work_bytes(source).max(state)
     }
 

@@ -147,7 +147,8 @@ impl Encoder {
     /// Bytes of activations at the peak of reading n tokens: the residual stream before and after, and what the hungriest layer holds.
     pub fn work_bytes(&self, n: usize) -> usize {
         let layer = |l: &EncoderLayer| l.reader.work_bytes(n).max(l.feed_forward.work_bytes(n));
-        self.layers.iter().map(layer).max().unwrap_or(0) + self.layers.first().map_or(0, |l| n * l.reader_norm.bytes())
+        self.layers.iter().map(layer).max().unwrap_or(0)
+            + self.layers.first().map_or(0, |l| 2 * n * l.reader_norm.width() * size_of::<f32>())
     }
 }
 
@@ -220,7 +221,8 @@ impl Decoder {
     /// Bytes of activations at the peak of reading t tokens at once.
     pub fn work_bytes(&self, t: usize) -> usize {
         let layer = |l: &DecoderLayer| l.mixer.work_bytes(t).max(l.feed_forward.work_bytes(t));
-        self.layers.iter().map(layer).max().unwrap_or(0) + self.layers.first().map_or(0, |l| t * l.mixer_norm.bytes())
+        self.layers.iter().map(layer).max().unwrap_or(0)
+            + self.layers.first().map_or(0, |l| 2 * t * l.mixer_norm.width() * size_of::<f32>())
     }
 
     /// (b, t, d) -> (b, t, d); every row of the state has read t more tokens afterwards. Records `decoder.0` to `decoder.N`.

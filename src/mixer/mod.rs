@@ -11,10 +11,12 @@ use std::ops::Range;
 
 mod compressive;
 mod compressive_performer;
+mod distance_buckets;
 mod favor;
 mod linformer;
 mod linformer_blockwise;
 mod longformer;
+mod longt5;
 mod lsh;
 mod mult_conv;
 mod performer;
@@ -27,11 +29,13 @@ mod transformer_xl;
 
 pub use compressive::Compressive;
 pub use compressive_performer::CompressivePerformer;
+pub use distance_buckets::{DistanceBuckets, Sides};
 pub use favor::Favor;
 pub(crate) use linformer::columns as linformer_columns;
 pub use linformer::{Linformer, Squeeze, When};
 pub use linformer_blockwise::LinformerBlockwise;
 pub use longformer::Longformer;
+pub use longt5::{LongT5, Slots};
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
 pub use performer::{Performer, Window, Windows};
@@ -273,6 +277,8 @@ pub(crate) fn not_causal(name: &str) -> Option<(&'static str, &'static str)> {
 pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
     longformer::SPEC,
+    longt5::LOCAL,
+    longt5::TRANSIENT_GLOBAL,
     mult_conv::SPEC,
     favor::SPEC,
     lsh::SPEC,

@@ -224,7 +224,7 @@ impl Mixer for Softmax {
 
 impl Reader for Softmax {
     fn bytes(&self) -> usize {
-        self.projections.bytes()
+        self.weight_bytes()
     }
 
     fn work_bytes(&self, n: usize) -> usize {
