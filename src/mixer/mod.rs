@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::ops::Range;
 
+mod bigbird;
 mod compressive;
 mod compressive_performer;
 mod favor;
@@ -25,6 +26,7 @@ mod sparse_fixed;
 mod sparse_strided;
 mod transformer_xl;
 
+pub use bigbird::{BigBird, Draw, Pattern};
 pub use compressive::Compressive;
 pub use compressive_performer::CompressivePerformer;
 pub use favor::Favor;
@@ -273,6 +275,7 @@ pub(crate) fn not_causal(name: &str) -> Option<(&'static str, &'static str)> {
 pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
     longformer::SPEC,
+    bigbird::SPEC,
     mult_conv::SPEC,
     favor::SPEC,
     lsh::SPEC,
