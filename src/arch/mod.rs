@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 mod bart;
 mod bart_like;
+mod bigbird_pegasus;
 pub(crate) mod choice;
 mod compressive_transformer_lm;
 mod effattn_lm;
@@ -62,6 +63,7 @@ pub struct Arch {
 /// All model types.
 pub const REGISTRY: &[Arch] = &[
     bart::ARCH,
+    bigbird_pegasus::ARCH,
     compressive_transformer_lm::ARCH,
     effattn_lm::ARCH,
     gpt2::ARCH,

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::ops::Range;
 
+mod bigbird;
 mod compressive;
 mod compressive_performer;
 mod distance_buckets;
@@ -27,6 +28,7 @@ mod sparse_fixed;
 mod sparse_strided;
 mod transformer_xl;
 
+pub use bigbird::{BigBird, Draw, Pattern};
 pub use compressive::Compressive;
 pub use compressive_performer::CompressivePerformer;
 pub use distance_buckets::{DistanceBuckets, Sides};
@@ -277,8 +279,12 @@ pub(crate) fn not_causal(name: &str) -> Option<(&'static str, &'static str)> {
 pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
     longformer::SPEC,
+<<<<<<< HEAD
     longt5::LOCAL,
     longt5::TRANSIENT_GLOBAL,
+=======
+    bigbird::SPEC,
+>>>>>>> wt-bigbird
     mult_conv::SPEC,
     favor::SPEC,
     lsh::SPEC,
