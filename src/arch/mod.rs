@@ -16,7 +16,9 @@ mod led;
 mod linformer_lm;
 mod linformer_roberta;
 mod linformer_tatp22;
+mod mbart;
 mod pegasus;
+mod pegasus_x;
 mod performer_lm;
 mod transfo_xl;
 mod trax;
@@ -66,7 +68,9 @@ pub const REGISTRY: &[Arch] = &[
     linformer_lm::ARCH,
     linformer_roberta::ARCH,
     linformer_tatp22::ARCH,
+    mbart::ARCH,
     pegasus::ARCH,
+    pegasus_x::ARCH,
     performer_lm::ARCH,
     trax::scaling_transformer::ARCH,
     trax::terraformer::ARCH,

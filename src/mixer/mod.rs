@@ -17,6 +17,7 @@ mod linformer_blockwise;
 mod longformer;
 mod lsh;
 mod mult_conv;
+mod pegasus_x;
 mod performer;
 pub(crate) mod segments;
 mod softmax;
@@ -34,6 +35,7 @@ pub use linformer_blockwise::LinformerBlockwise;
 pub use longformer::Longformer;
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
+pub use pegasus_x::PegasusX;
 pub use performer::{Performer, Window, Windows};
 pub use softmax::{Kv, Relation, Softmax};
 pub use transformer_xl::{Past, Reach, Segment, Start, TransformerXl};
@@ -273,6 +275,7 @@ pub(crate) fn not_causal(name: &str) -> Option<(&'static str, &'static str)> {
 pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
     longformer::SPEC,
+    pegasus_x::SPEC,
     mult_conv::SPEC,
     favor::SPEC,
     lsh::SPEC,
