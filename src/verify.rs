@@ -3,7 +3,7 @@
 //! A golden is a safetensors file; whichever keys are present are compared: `input_ids` (with `attention_mask` where rows differ in
 //! length and `global_attention_mask`), `decoder_input_ids`, `logits`, `logits_by_step` (the same, one token
 //! at a time), `encoder_last_hidden_state`, `hidden.encoder.N`, `hidden.decoder.N` (0: the
-//! embeddings), `greedy`, `greedy_step_logits`, `beam4_lp2_nr3` (4 beams, length penalty 2, no-repeat 3, early stopping), `beam4_score`; metadata
+//! embeddings), `hidden.encoder_global.N` (rows beside the tokens, as many in each document), `greedy`, `greedy_step_logits`, `beam4_lp2_nr3` (4 beams, length penalty 2, no-repeat 3, early stopping), `beam4_score`; metadata
 //! `max_new_tokens`. Padding, on the right, is not compared.
 
 use crate::checkpoint::Checkpoint;
@@ -148,7 +148,14 @@ impl Run<'_> {
     }
 
     fn layers(&self, layers: &[(String, Tensor)], lengths: &[usize], report: &mut Report) -> Result<()> {
-        layers.iter().try_for_each(|(name, x)| self.ragged(&format!("hidden.{name}"), x, lengths, report))
+        layers.iter().try_for_each(|(name, x)| {
+            let key = format!("hidden.{name}");
+            if !name.starts_with("encoder_global.") {
+                return self.ragged(&key, x, lengths, report);
+            }
+            let each = x.dims2()?.0 / lengths.len().max(1);
+            self.ragged(&key, x, &vec![each; lengths.len()], report)
+        })
     }
 
     /// Compares (Σ n, f) with (b, n, f), leaving padding out, if the golden has the key.

@@ -112,7 +112,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
         },
         start: start.ok_or_else(|| Error::new("config.json: neither `decoder_start_token_id` nor `bos_token_id`"))?,
         source,
-        encoder: Encoder { order: plan.order, layers: encoder, norm: stack_norm(&we)? },
+        encoder: Encoder { order: plan.order, layers: encoder, norm: stack_norm(&we)?, globals: None },
         target,
         decoder: Decoder { order: plan.order, layers: decoder, norm: stack_norm(&wd)? },
         output: output.into(),

@@ -271,7 +271,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
         Box::new(DecoderOnly { info, tokens, positions, decoder, output: output.into() })
     } else {
         let layers = layers.enumerate().map(|(i, w)| encoder_layer(&c, root, &w, i)).collect::<Result<_>>()?;
-        let encoder = Encoder { order: c.order(), layers, norm };
+        let encoder = Encoder { order: c.order(), layers, norm, globals: None };
         let limit = info.max_source.into_iter().chain(encoder.limit()).min();
         (info.max_source, info.max_target) = (limit, limit);
         Box::new(EncoderOnly { info, tokens, positions, embedding_norm: None, encoder, head: None, output: output.into() })

@@ -135,6 +135,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
             order: if c.reversible { Order::Reversible } else { Order::Pre },
             layers: (0..c.depth).map(layer).collect::<Result<_>>()?,
             norm: None,
+            globals: None,
         },
         head: None,
         output: Linear::load(&root.pp("to_logits"), (v, d))?.into(),

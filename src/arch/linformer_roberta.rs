@@ -201,6 +201,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
             order: if c.encoder_normalize_before { Order::Pre } else { Order::Post },
             layers,
             norm: c.encoder_normalize_before.then(|| norm(&w, "layer_norm")).transpose()?,
+            globals: None,
         },
         head: Some((Linear::load(&head.pp("dense"), (d, d))?.into(), c.activation_fn, norm(&head, "layer_norm")?)),
         output: output.into(),

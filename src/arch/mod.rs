@@ -17,8 +17,13 @@ mod led;
 mod linformer_lm;
 mod linformer_roberta;
 mod linformer_tatp22;
+<<<<<<< HEAD
 mod longt5;
+=======
+mod mbart;
+>>>>>>> wt-pegx
 mod pegasus;
+mod pegasus_x;
 mod performer_lm;
 mod t5;
 mod t5_like;
@@ -71,8 +76,13 @@ pub const REGISTRY: &[Arch] = &[
     linformer_lm::ARCH,
     linformer_roberta::ARCH,
     linformer_tatp22::ARCH,
+<<<<<<< HEAD
     longt5::ARCH,
+=======
+    mbart::ARCH,
+>>>>>>> wt-pegx
     pegasus::ARCH,
+    pegasus_x::ARCH,
     performer_lm::ARCH,
     trax::scaling_transformer::ARCH,
     t5::ARCH,

@@ -1,7 +1,7 @@
 //! Layer normalisation.
 
 use crate::error::Result;
-use crate::kernel::elementwise::{Norm, add_layer_norm, layer_norm};
+use crate::kernel::elementwise::{Norm, add_layer_norm, append_layer_norm, layer_norm};
 use crate::kernel::{slice, tensor};
 use crate::weights::Weights;
 use candle_core::Tensor;
@@ -61,6 +61,18 @@ impl LayerNorm {
     pub fn sum_and_norm(&self, xs: &Tensor, f: &Tensor) -> Result<(Tensor, Tensor)> {
         let mut sum = Vec::new();
         let norm = slice(xs, |x| slice(f, |f| add_layer_norm(x, f, Some(&mut sum), self.norm())))??;
+        Ok((tensor(sum, xs.shape())?, tensor(norm, xs.shape())?))
+    }
+
+    /// The same where the first rows have one norm and those behind them another: of each the norm and how many rows it has.
+    pub fn sum_and_norms(parts: [(&Self, usize); 2], xs: &Tensor, f: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (mut sum, mut norm, mut at) = (Vec::with_capacity(xs.elem_count()), Vec::with_capacity(xs.elem_count()), 0);
+        let mut part = |x: &[f32], f: &[f32], (of, rows): (&Self, usize)| {
+            let r = at..at + rows * of.weight.len();
+            append_layer_norm(&x[r.clone()], &f[r.clone()], (&mut sum, &mut norm), of.norm());
+            at = r.end;
+        };
+        slice(xs, |x| slice(f, |f| parts.into_iter().for_each(|p| part(x, f, p))))??;
         Ok((tensor(sum, xs.shape())?, tensor(norm, xs.shape())?))
     }
 }

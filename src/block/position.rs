@@ -23,6 +23,8 @@ enum Kind {
     Waves,
     /// The same in f64, rounded once: these factors of the position.
     Sines(Vec<f64>),
+    /// Sines and cosines in f32: these factors of the position.
+    Angles(Vec<f32>),
     /// Digits of the position in several bases.
     Digits(Digits),
     /// The last three features tell a bin of so many positions, and the place within it.
@@ -87,6 +89,19 @@ impl Positions {
         }
         let factors = (0..d / 2).map(|j| base.powf(-2.0 * j as f64 / d as f64)).collect();
         Ok(Self { kind: Kind::Sines(factors), d, most: None })
+    }
+
+    /// Sines in the first half of the features, cosines in the second, for any position: angle p / 10000^(k / (d/2 − 1)), so that the last wave has the period
+    /// 2π · 10000 (transformers:src/transformers/models/pegasus_x/modeling_pegasus_x.py). Factors and angles are rounded to f32, as there: far into a
+    /// text that is more than the sine's own error. The reference's exponential is off by a unit in the last place for about one factor in a hundred, which one
+    /// depends on the machine; this one is the nearest f32. Fails if d is odd or below 4.
+    pub fn angles(d: usize) -> Result<Self> {
+        if !d.is_multiple_of(2) || d < 4 {
+            return Err(Error::new(format!("config.json: `d_model` is {d}")).hint("sinusoidal positions need an even number of features, 4 or more"));
+        }
+        let step = -(10_000f64.ln() / (d / 2 - 1) as f64) as f32;
+        let factors = (0..d / 2).map(|k| f64::from(k as f32 * step).exp() as f32).collect();
+        Ok(Self { kind: Kind::Angles(factors), d, most: None })
     }
 
     /// `base.B.I` (1, d/8) for the bases 11, 13, 14, 15 and eight digits, and `start` (1, 1, d) below `w`
@@ -178,7 +193,7 @@ impl Positions {
         let kind = match &self.kind {
             Kind::Table { rows, offset, .. } => Some(rows - offset),
             Kind::Digits(_) => Some(BASES[0].pow(DIGITS as u32) - 1),
-            Kind::Waves | Kind::Sines(_) | Kind::Bins(_) | Kind::None => None,
+            Kind::Waves | Kind::Sines(_) | Kind::Angles(_) | Kind::Bins(_) | Kind::None => None,
         };
         kind.into_iter().chain(self.most).min()
     }
@@ -188,7 +203,7 @@ impl Positions {
         match &self.kind {
             Kind::Table { .. } => self.d * size_of::<f32>(),
             Kind::Digits(_) => BASES.len() * self.d * size_of::<f32>(),
-            Kind::Waves | Kind::Sines(_) | Kind::Bins(_) | Kind::None => 0,
+            Kind::Waves | Kind::Sines(_) | Kind::Angles(_) | Kind::Bins(_) | Kind::None => 0,
         }
     }
 
@@ -219,6 +234,14 @@ impl Positions {
                         let (s, c) = (p as f64 * factor).sin_cos();
                         *sine += s as f32;
                         *cosine += c as f32;
+                    }
+                }
+                Kind::Angles(factors) => {
+                    let (sines, cosines) = row.split_at_mut(factors.len());
+                    for ((sine, cosine), factor) in sines.iter_mut().zip(cosines).zip(factors) {
+                        let (s, c) = (p as f32 * factor).sin_cos();
+                        *sine += s;
+                        *cosine += c;
                     }
                 }
                 Kind::Digits(digits) => digits.add_to(p, row),

@@ -2,7 +2,7 @@
 
 use super::cross::CrossMemory;
 use super::reversible::{self, Streams};
-use super::{Cells, Cross, FeedForward, LayerNorm, Recurrent};
+use super::{Cells, Cross, FeedForward, Globals, LayerNorm, Recurrent};
 use crate::error::{Error, Result};
 use crate::memory::{AnyMemory, State};
 use crate::mixer::{AnyMixer, Documents, Reader};
@@ -88,11 +88,16 @@ pub struct Encoder {
     pub layers: Vec<EncoderLayer>,
     /// After the last layer.
     pub norm: Option<LayerNorm>,
+    /// Rows beside the tokens, in pre-norm stacks that have some.
+    pub globals: Option<Globals>,
 }
 
 impl Encoder {
     /// (Σ n, d) -> (Σ n, d). Records `encoder.0` (what comes in) to `encoder.N` (what goes out).
     pub fn forward(&self, xs: Tensor, documents: &Documents, probe: &Probe) -> Result<Tensor> {
+        if let Some(globals) = self.globals.as_ref().filter(|_| !self.layers.is_empty()) {
+            return globals.forward(self, xs, documents, probe);
+        }
         if self.order == Order::Reversible {
             return self.reversible(xs, documents, probe);
         }
@@ -136,7 +141,7 @@ impl Encoder {
     /// Bytes of weights.
     pub fn bytes(&self) -> usize {
         let layer = |l: &EncoderLayer| l.reader.bytes() + l.reader_norm.bytes() + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes();
-        self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes)
+        self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes) + self.globals.as_ref().map_or(0, Globals::bytes)
     }
 
     /// The most tokens of a document, if there is a limit.
@@ -146,9 +151,15 @@ impl Encoder {
 
     /// Bytes of activations at the peak of reading n tokens: the residual stream before and after, and what the hungriest layer holds.
     pub fn work_bytes(&self, n: usize) -> usize {
+<<<<<<< HEAD
         let layer = |l: &EncoderLayer| l.reader.work_bytes(n).max(l.feed_forward.work_bytes(n));
         self.layers.iter().map(layer).max().unwrap_or(0)
             + self.layers.first().map_or(0, |l| 2 * n * l.reader_norm.width() * size_of::<f32>())
+=======
+        let rows = n + self.globals.as_ref().map_or(0, |g| g.count);
+        let layer = |l: &EncoderLayer| l.reader.work_bytes(n).max(l.feed_forward.work_bytes(rows));
+        self.layers.iter().map(layer).max().unwrap_or(0) + self.layers.first().map_or(0, |l| rows * l.reader_norm.bytes())
+>>>>>>> wt-pegx
     }
 }
 

@@ -20,6 +20,7 @@ mod longformer;
 mod longt5;
 mod lsh;
 mod mult_conv;
+mod pegasus_x;
 mod performer;
 pub(crate) mod segments;
 mod softmax;
@@ -40,6 +41,7 @@ pub use longformer::Longformer;
 pub use longt5::{LongT5, Slots};
 pub use lsh::{Buckets, Hashing, Lsh};
 pub use mult_conv::{Concat, MultConv, Output, Shape};
+pub use pegasus_x::PegasusX;
 pub use performer::{Performer, Window, Windows};
 pub use softmax::{Kv, Relation, Softmax};
 pub use transformer_xl::{Past, Reach, Segment, Start, TransformerXl};
@@ -280,11 +282,15 @@ pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
     longformer::SPEC,
 <<<<<<< HEAD
+<<<<<<< HEAD
     longt5::LOCAL,
     longt5::TRANSIENT_GLOBAL,
 =======
     bigbird::SPEC,
 >>>>>>> wt-bigbird
+=======
+    pegasus_x::SPEC,
+>>>>>>> wt-pegx
     mult_conv::SPEC,
     favor::SPEC,
     lsh::SPEC,

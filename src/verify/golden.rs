@@ -27,6 +27,9 @@ const KNOWN: &[&str] = &[
     "beam4_score",
 ];
 
+/// How the keys of hidden states begin.
+const HIDDEN: [&str; 3] = ["hidden.encoder.", "hidden.encoder_global.", "hidden.decoder."];
+
 impl Golden {
     /// Reads the whole file.
     pub fn open(path: &Path) -> Result<Self> {
@@ -49,7 +52,7 @@ impl Golden {
     pub fn other(&self) -> Vec<String> {
         self.tensors
             .keys()
-            .filter(|k| !KNOWN.contains(&k.as_str()) && !k.starts_with("hidden.encoder.") && !k.starts_with("hidden.decoder."))
+            .filter(|k| !KNOWN.contains(&k.as_str()) && !HIDDEN.iter().any(|stack| k.starts_with(stack)))
             .cloned()
             .collect()
     }

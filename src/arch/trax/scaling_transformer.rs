@@ -88,6 +88,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
                 order: Order::Pre,
                 layers: encoder(w, &s, heads, encoder_layers)?,
                 norm: Some(s.last_norm(&w.pp("encoder_norm"))?),
+                globals: None,
             },
             target: Input { tokens, positions: target, norm: None },
             decoder,

@@ -1,7 +1,7 @@
 //! What happens between the products: activations, norms, exponentials, sums, each number or row by itself.
 //!
 //! - [`map`], [`mapped`]: [`Gelu`], [`GeluTanh`], [`Relu`], [`Silu`], [`Tanh`]
-//! - [`layer_norm`], [`add_layer_norm`]
+//! - [`layer_norm`], [`add_layer_norm`], [`append_layer_norm`]
 //! - [`exp_row`], [`log_sum_exp`]: the inside of a softmax
 //! - [`add`], [`multiply`], [`scale`]
 //!
@@ -17,7 +17,7 @@ mod wide;
 pub use activation::{Function, Gelu, GeluTanh, Relu, Silu, Tanh};
 pub(super) use exp::exp;
 pub use exp::{exp_row, log_sum_exp};
-pub use norm::{Norm, add_layer_norm, layer_norm};
+pub use norm::{Norm, add_layer_norm, append_layer_norm, layer_norm};
 
 use super::Shared;
 use super::pool::each;
@@ -82,10 +82,19 @@ fn parts(n: usize, row: usize, task: usize, f: impl Fn(std::ops::Range<usize>) +
 /// A vector of `n` numbers that `f` writes: all of those behind the place it is given.
 fn written(n: usize, f: impl FnOnce(Shared)) -> Vec<f32> {
     let mut out: Vec<f32> = Vec::with_capacity(n);
-    f(Shared(out.as_mut_ptr()));
-    // SAFETY: room for n, all written by `f`
-    unsafe { out.set_len(n) };
+    appended(&mut out, n, f);
     out
+}
+
+/// Appends `n` numbers that `f` writes, all of those behind the place it is given.
+fn appended(out: &mut Vec<f32>, n: usize, f: impl FnOnce(Shared)) {
+    out.reserve(n);
+    let first = out.len();
+    // SAFETY: room for n more, all written by `f`
+    unsafe {
+        f(Shared(out.as_mut_ptr()).add(first));
+        out.set_len(first + n);
+    }
 }
 
 /// x ← f(x), in parallel where that pays.

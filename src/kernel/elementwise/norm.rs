@@ -3,7 +3,7 @@
 use super::super::Shared;
 use super::super::simd::{Isa, Lanes, isa};
 use super::wide::Wide;
-use super::{Loop, PAD, on, parts, written};
+use super::{Loop, PAD, appended, on, parts, written};
 
 /// Numbers of a task: a norm takes a quarter of the time of an activation.
 const TASK: usize = 4 * super::TASK;
@@ -35,16 +35,27 @@ pub fn add_layer_norm(x: &[f32], f: &[f32], sum: Option<&mut Vec<f32>>, norm: No
     on_path(isa(), x, Some(f), sum, norm)
 }
 
+/// The same for who puts rows of several norms one behind the other: both are appended to what is there.
+pub fn append_layer_norm(x: &[f32], f: &[f32], (sum, out): (&mut Vec<f32>, &mut Vec<f32>), norm: Norm) {
+    fits(x, Some(f), norm);
+    appended(out, x.len(), |out| appended(sum, x.len(), |sum| rows(isa(), (x, Some(f)), (sum, out), norm)));
+}
+
 pub(super) fn on_path(isa: Isa, x: &[f32], f: Option<&[f32]>, sum: Option<&mut Vec<f32>>, norm: Norm) -> Vec<f32> {
+    let n = x.len();
+    fits(x, f, norm);
+    written(n, |out| match sum {
+        Some(sum) => *sum = written(n, |sum| rows(isa, (x, f), (sum, out), norm)),
+        None => rows(isa, (x, f), (out, out), norm),
+    })
+}
+
+fn fits(x: &[f32], f: Option<&[f32]>, norm: Norm) {
     let (n, d) = (x.len(), norm.weight.len());
     assert!(
         (d == norm.bias.len() || norm.bias.is_empty()) && d > 0 && n.is_multiple_of(d) && f.is_none_or(|f| f.len() == n),
         "rows of another width than the norm"
     );
-    written(n, |out| match sum {
-        Some(sum) => *sum = written(n, |sum| rows(isa, (x, f), (sum, out), norm)),
-        None => rows(isa, (x, f), (out, out), norm),
-    })
 }
 
 /// Writes the rows of x + f to `sum` and those of the norm to `out`, which may be the same place.
