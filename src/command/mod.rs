@@ -79,5 +79,6 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         mapped: weights.mapped,
         quirks: weights.reference_quirks,
         init_mem: weights.init_mem.map(InitMem::from),
+        adapter: weights.adapter.clone(),
     }
 }
