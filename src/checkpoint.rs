@@ -170,8 +170,11 @@ impl Options {
     /// The store with the adapter, if there is one; a blueprint has no numbers that it could change.
     fn adapt(&self, store: Store, config: &Value) -> Result<Store> {
         match &self.adapter {
-            // transformers ties tables unless the configuration says otherwise
-            Some(dir) if !store.is_blueprint() => store.adapted(Adapter::open(dir)?, config["tie_word_embeddings"] != Value::Bool(false)),
+            Some(dir) if !store.is_blueprint() => {
+                // transformers ties tables unless the configuration says otherwise; T5's says so of its scale
+                let t5 = config["model_type"].as_str().is_some_and(|t| t.ends_with("t5"));
+                store.adapted(Adapter::open(dir)?, t5 || config["tie_word_embeddings"] != Value::Bool(false))
+            }
             _ => Ok(store),
         }
     }

@@ -13,6 +13,8 @@ pub struct Plan {
     pub changes: BTreeMap<String, Vec<Change>>,
     /// Tensors of the adapter's file, by the checkpoint's names in whose place they stand; or that it lacks, because it ties them.
     pub replaced: BTreeMap<String, String>,
+    /// Tensors of the checkpoint that go on under another name, because the one that they were tied to is replaced.
+    pub kept: BTreeMap<String, String>,
     /// Whether a change or replacement of a table is one of all that are tied to it.
     pub ties: Ties,
     /// The adapter in short.
@@ -34,7 +36,7 @@ impl Plan {
     /// Of an adapter and a checkpoint.
     pub(super) fn of(adapter: &Adapter, base: &Base, tied: bool) -> Result<Self> {
         let c = &adapter.config;
-        let mut making = Making { adapter, base, tied, changes: BTreeMap::new(), replaced: BTreeMap::new(), met: BTreeMap::new(), notes: Vec::new() };
+        let mut making = Making { adapter, base, tied, changes: BTreeMap::new(), replaced: BTreeMap::new(), kept: BTreeMap::new(), met: BTreeMap::new(), notes: Vec::new() };
         let (mut low, mut parameters) = (BTreeSet::new(), 0);
         for (module, parts) in &adapter.modules {
             parameters += parts.iter().filter(|(p, _)| !matches!(p, Part::Base(w) if w == "weight")).map(|(_, t)| making.count(t)).sum::<usize>();
@@ -54,7 +56,7 @@ impl Plan {
             parameters,
             notes: making.notes,
         };
-        Ok(Self { changes: making.changes, replaced: making.replaced, ties: Ties { changed: tied, replaced: c.keeps_ties }, summary })
+        Ok(Self { changes: making.changes, replaced: making.replaced, kept: making.kept, ties: Ties { changed: tied, replaced: c.keeps_ties }, summary })
     }
 }
 
@@ -64,6 +66,7 @@ struct Making<'a> {
     tied: bool,
     changes: BTreeMap<String, Vec<Change>>,
     replaced: BTreeMap<String, String>,
+    kept: BTreeMap<String, String>,
     /// Modules of the adapter by the checkpoint's names of their matrices.
     met: BTreeMap<String, String>,
     notes: Vec<String>,
@@ -203,7 +206,7 @@ impl Making<'_> {
     }
 
     fn tell_ties(&mut self, module: &str, name: &str) {
-        if self.tied && may_be_tied(module) {
+        if self.tied && may_be_tied(module) && !self.stored("lm_head") {
             let note = format!("the adapter changes `{name}`, which is table and output matrix: both change, as where PEFT merges");
             if !self.notes.contains(&note) {
                 self.notes.push(note);
@@ -280,7 +283,9 @@ impl Making<'_> {
     fn whole(&mut self, module: &str, parameter: &str, tensor: &str) -> Result<()> {
         let c = &self.adapter.config;
         let (saved, table) = (c.saves(module), parameter == "weight" && may_be_tied(module));
-        if !saved && !table && !(parameter == "bias" && c.bias == Bias::All) {
+        // PEFT once stored the biases of changed modules so
+        let trained = c.bias == Bias::All || (c.bias == Bias::Changed && c.targets(module));
+        if !saved && !table && !(parameter == "bias" && trained) {
             return Err(if self.base.find(module, parameter).is_ok_and(|f| f.is_some()) {
                 self.stray(tensor)
             } else {
@@ -310,16 +315,25 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Fails if a table is trained apart from others for which the checkpoint has nothing else.
-    fn own_table(&self, module: &str, name: &str, trained: bool, tensor: &str) -> Result<()> {
-        let stored = |end: &str| self.base.shapes.keys().any(|n| ends(n, &format!("{end}.weight")));
-        let mates = match last(module) {
-            _ if !trained || self.adapter.config.keeps_ties => return Ok(()),
-            "shared" => stored("embed_tokens"),
-            "lm_head" => true,
-            _ => !self.tied || stored("lm_head") || stored("shared"),
+    /// Whether the checkpoint has the table of such a module.
+    fn stored(&self, module: &str) -> bool {
+        self.base.shapes.keys().any(|n| ends(n, &format!("{module}.weight")))
+    }
+
+    /// Keeps the checkpoint's table for what a table was tied to that is trained apart from it. Fails where nobody knows what that would be.
+    fn own_table(&mut self, module: &str, name: &str, trained: bool, tensor: &str) -> Result<()> {
+        let paired = ["encoder", "decoder"].iter().any(|side| module.split('.').any(|word| word == *side));
+        let alone = match last(module) {
+            _ if !trained || self.adapter.config.keeps_ties => false,
+            "shared" => !self.stored("embed_tokens"),
+            "lm_head" => false,
+            _ => self.tied && !self.stored("lm_head") && !self.stored("shared"),
         };
-        if mates {
+        if alone && last(module) != "shared" && !paired {
+            self.kept.insert("lm_head.weight".to_owned(), name.to_owned());
+            return Ok(());
+        }
+        if !alone {
             return Ok(());
         }
         Err(self.error(format!("tensor `{tensor}` stands for `{name}`, which the base model ties to other tables: those were not trained with it"))

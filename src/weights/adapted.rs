@@ -25,7 +25,9 @@ impl Store {
         let mut changes: BTreeMap<String, Arc<Vec<Change>>> = BTreeMap::new();
         for (name, all) in plan.changes {
             let all = Arc::new(all);
-            let copies = if plan.ties.changed { self.copies(&name) } else { Vec::new() };
+            // PEFT ties tokens even to a table that holds other numbers
+            let tokens = all.iter().any(|c| matches!(c, Change::Rows(_)));
+            let copies = if plan.ties.changed { self.copies(&name, tokens) } else { Vec::new() };
             if let Some(other) = copies.iter().find(|c| changes.contains_key(*c)) {
                 return Err(Error::new(format!("the adapter changes both `{name}` and `{other}`, which are one table"))
                     .hint("store the table once: load the checkpoint with transformers and save it"));
@@ -37,8 +39,13 @@ impl Store {
         for (name, tensor) in plan.replaced {
             let Some(entry) = file.entries.get(&tensor) else { continue };
             if !self.holds(&name, (&tensor, &file))? {
-                let copies = if plan.ties.replaced { self.copies(&name) } else { Vec::new() };
+                let copies = if plan.ties.replaced { self.copies(&name, false) } else { Vec::new() };
                 instead.extend(copies.into_iter().chain([name]).map(|n| (n, entry.clone())));
+            }
+        }
+        for (name, other) in plan.kept {
+            if let Some(kept) = self.tensors.get(&other).cloned() {
+                self.tensors.entry(name).or_insert(kept);
             }
         }
         instead.into_iter().for_each(|(name, entry)| drop(self.tensors.insert(name, (number, entry))));
@@ -52,15 +59,15 @@ impl Store {
         self.adapted.as_ref().map(|a| &a.summary)
     }
 
-    /// Other tensors with the same bytes as a table: what is tied to it.
-    fn copies(&self, name: &str) -> Vec<String> {
+    /// Other tensors with the same bytes as a table, or with `any` at least with its shape: what is tied to it.
+    fn copies(&self, name: &str, any: bool) -> Vec<String> {
         let bytes = |(file, e): &(usize, Entry)| (e.dtype, e.shape.clone(), &self.files[*file].1.get()[e.range.clone()]);
         let Some(table) = self.tensors.get(name).filter(|(_, e)| e.shape.len() == 2 && crate::adapter::may_be_tied(name)) else {
             return Vec::new();
         };
         let (dtype, shape, of) = bytes(table);
         let same = |(n, t): &(&String, &(usize, Entry))| {
-            n.as_str() != name && crate::adapter::may_be_tied(n) && t.1.dtype == dtype && t.1.shape == shape && bytes(t).2 == of
+            n.as_str() != name && crate::adapter::may_be_tied(n) && t.1.shape == shape && (any || t.1.dtype == dtype && bytes(t).2 == of)
         };
         self.tensors.iter().filter(same).map(|(n, _)| n.clone()).collect()
     }
