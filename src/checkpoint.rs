@@ -1,12 +1,13 @@
 //! A checkpoint: config.json, generation_config.json, tokenizer.json and weights of a directory, or of the program itself.
 
+use crate::adapter::Adapter;
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::kernel::precision::Precision;
 use crate::model::Model;
 use crate::weights::{Held, Store};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
 
@@ -123,7 +124,7 @@ impl From<Checkpoint> for Outline {
 }
 
 /// How to load a checkpoint.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Make the weights up from this seed instead of reading them.
     pub random_weights: Option<u64>,
@@ -137,8 +138,13 @@ pub struct Options {
     pub quirks: bool,
     /// What memories of segments begin with, where an architecture leaves the choice.
     pub init_mem: Option<InitMem>,
+<<<<<<< HEAD
     /// Which attention an encoder runs.
     pub attention: arch::Choice,
+=======
+    /// Directory of an adapter that is merged into the weights.
+    pub adapter: Option<PathBuf>,
+>>>>>>> wt-lora
 }
 
 /// What a memory of earlier segments holds before the first.
@@ -151,13 +157,31 @@ pub enum InitMem {
 }
 
 impl Options {
-    /// Fails if what stays in its file has no file.
+    /// Fails if what stays in its file has no file, or what is to be changed has no numbers.
     fn check(&self) -> Result<()> {
+        if self.adapter.is_some() && self.random_weights.is_some() {
+            return Err(Error::usage("`--adapter` changes the weights that it was trained for, not made-up ones")
+                .hint("leave out `--random-weights`, or write made-up weights to a checkpoint with `effattn convert --from random`"));
+        }
         if self.mapped && self.random_weights.is_some() {
             return Err(Error::usage("`--mapped` leaves weights in their file, made-up ones have none")
                 .hint("write them to one with `effattn convert --from random`, and name its directory"));
         }
         Ok(())
+    }
+}
+
+impl Options {
+    /// The store with the adapter, if there is one; a blueprint has no numbers that it could change.
+    fn adapt(&self, store: Store, config: &Value) -> Result<Store> {
+        match &self.adapter {
+            Some(dir) if !store.is_blueprint() => {
+                // transformers ties tables unless the configuration says otherwise; T5's says so of its scale
+                let t5 = config["model_type"].as_str().is_some_and(|t| t.ends_with("t5"));
+                store.adapted(Adapter::open(dir)?, t5 || config["tie_word_embeddings"] != Value::Bool(false))
+            }
+            _ => Ok(store),
+        }
     }
 }
 
@@ -184,6 +208,9 @@ impl Checkpoint {
         if config["model_type"] != arch::Layer::MODEL_TYPE {
             return Ok(None);
         }
+        if options.adapter.is_some() {
+            return Err(Error::usage("`--adapter` goes with a model, this directory holds a layer alone").hint("leave it out"));
+        }
         let store = Store::open(dir)?;
         let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
         let store = Arc::new(store.held(held));
@@ -208,7 +235,8 @@ impl Checkpoint {
         }
         let on_disk = Store::open(dir)?;
         let weights = options.weights.unwrap_or_else(|| on_disk.natural());
-        let sizes = if sizes.held.weights == weights { sizes } else { blueprint(&Options { weights: Some(weights), ..*options })? };
+        let on_disk = options.adapt(on_disk, &sizes.config)?;
+        let sizes = if sizes.held.weights == weights { sizes } else { blueprint(&Options { weights: Some(weights), ..options.clone() })? };
         Ok(Outline { parameters: on_disk.parameters(), ..sizes })
     }
 
@@ -260,7 +288,7 @@ impl Checkpoint {
         let load = || -> Result<_> {
             let store = weights()?;
             let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
-            let store = Arc::new(store.held(held));
+            let store = Arc::new(options.adapt(store.held(held), &config)?);
             let loaded = (arch.load)(&asked(arch, started(&config, generation_config.as_ref()), options)?, &store.root())?;
             Ok((store, held, loaded))
         };

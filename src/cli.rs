@@ -75,6 +75,9 @@ pub struct WeightArgs {
     /// Take random weights instead of the checkpoint's, drawn from `--seed` where the command has one: config.json is enough
     #[arg(long)]
     pub random_weights: bool,
+    /// Merge a LoRA adapter into the weights: a directory with adapter_config.json and adapter_model.safetensors, as PEFT saves them
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
     /// Type of the weights in memory
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: Dtype,

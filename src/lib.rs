@@ -4,7 +4,7 @@
 //! |---|---|
 //! | what can be typed, and what does a command do? | [`cli`], [`command`] |
 //! | how do documents come in and records go out? | [`document`], [`output`] |
-//! | how does a directory become a model? | [`checkpoint`], [`weights`], [`arch`] |
+//! | how does a directory become a model? | [`checkpoint`], [`weights`], [`adapter`], [`arch`] |
 //! | what is a model made of? | [`block`], [`mixer`], [`kernel`] |
 //! | what does a model promise, and what does it remember? | [`model`], [`memory`] |
 //! | how do checkpoints from elsewhere come in? | [`convert`] |
@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+pub mod adapter;
 pub mod arch;
 pub mod block;
 pub mod checkpoint;

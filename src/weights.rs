@@ -1,22 +1,25 @@
 //! Weights under the checkpoint's own names: mmapped safetensors that remember what was read.
 
 use crate::error::{Error, Result};
+use crate::kernel::linear::Numbers;
 use crate::kernel::precision::Precision;
 use crate::kernel::simd::{Isa, isa};
 use crate::nearest::distance;
 use memmap2::Mmap;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
+mod adapted;
+mod file;
 mod header;
 mod matrix;
 mod random;
 
+pub use file::File;
 pub use header::{Dtype, Entry};
 pub use matrix::Form;
 pub use random::Stream;
@@ -107,6 +110,8 @@ pub struct Store {
     mapped: AtomicUsize,
     /// What layers share, for as long as one of them has it.
     shared: Mutex<BTreeMap<String, Weak<dyn Any + Send + Sync>>>,
+    /// What is merged into the tensors while they are read.
+    adapted: Option<adapted::Adapted>,
 }
 
 impl Store {
@@ -128,11 +133,7 @@ impl Store {
         };
         let mut store = Self::empty(None);
         for path in paths {
-            let name = path.display().to_string();
-            let file = File::open(&path).map_err(|e| Error::new(format!("{name}: {e}")))?;
-            // SAFETY: the file is read-only for us; whoever changes it while we run changes our weights, as with any mapped file
-            let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::new(format!("{name}: cannot be mapped: {e}")))?;
-            store.add(name, Bytes::Mapped(map))?;
+            store.add(File::open(&path)?)?;
         }
         Ok(store)
     }
@@ -140,7 +141,7 @@ impl Store {
     /// The store of a safetensors file that is part of the program.
     pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self> {
         let mut store = Self::empty(None);
-        store.add(name.to_string(), Bytes::Static(bytes))?;
+        store.add(File::of(name.to_string(), Bytes::Static(bytes))?)?;
         Ok(store)
     }
 
@@ -155,6 +156,11 @@ impl Store {
         Self::empty(Some(MadeUp::Blueprint))
     }
 
+    /// Whether it has no numbers.
+    pub fn is_blueprint(&self) -> bool {
+        matches!(self.made_up, Some(MadeUp::Blueprint))
+    }
+
     fn empty(made_up: Option<MadeUp>) -> Self {
         Self {
             files: Vec::new(),
@@ -166,6 +172,7 @@ impl Store {
             taken: AtomicUsize::default(),
             mapped: AtomicUsize::default(),
             shared: Mutex::default(),
+            adapted: None,
         }
     }
 
@@ -186,10 +193,7 @@ impl Store {
         if bf16 && isa() != Isa::Portable { Precision::Bf16 } else { Precision::F32 }
     }
 
-    fn add(&mut self, name: String, bytes: Bytes) -> Result<()> {
-        let entries = header::parse(bytes.get()).map_err(|e| {
-            e.at(&name).hint("the file is damaged or not a safetensors file; fetch it again and compare its size and checksum")
-        })?;
+    fn add(&mut self, File { name, entries, bytes }: File) -> Result<()> {
         let file = self.files.len();
         for (tensor, entry) in entries {
             if let Some((other, _)) = self.tensors.insert(tensor.clone(), (file, entry)) {
@@ -197,7 +201,7 @@ impl Store {
                 return Err(Error::new(format!("{name}: tensor `{tensor}` stands in {other} too")));
             }
         }
-        self.files.push((name, Arc::new(bytes)));
+        self.files.push((name, bytes));
         Ok(())
     }
 
@@ -240,7 +244,7 @@ impl Store {
     pub fn all_read(&self, ignored: &[&str]) -> Result<()> {
         let read = self.read.lock().map_err(|_| Error::new("a thread failed while loading"))?;
         let unread: Vec<&String> = self.tensors.keys().filter(|k| !read.contains(*k) && !ignored.iter().any(|i| k.ends_with(i))).collect();
-        let Some(first) = unread.first() else { return Ok(()) };
+        let Some(first) = unread.first() else { return self.all_merged() };
         let file = &self.files[self.tensors[*first].0].0;
         let names = unread.iter().take(5).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
         let more = if unread.len() > 5 { format!(" and {} more", unread.len() - 5) } else { String::new() };
@@ -321,11 +325,11 @@ impl Weights {
         self.store.tensors.contains_key(&self.name(name))
     }
 
-    /// Whether two tensors hold the same bytes.
+    /// Whether two tensors hold the same bytes, and an adapter leaves it so.
     pub fn same(&self, a: &str, b: &str) -> bool {
         let of =
             |name: &str| self.store.tensors.get(&self.name(name)).map(|(f, e)| (e.dtype, &self.store.files[*f].1.get()[e.range.clone()]));
-        of(a).is_some() && of(a) == of(b)
+        of(a).is_some() && of(a) == of(b) && self.store.changed_alike(&self.name(a), &self.name(b))
     }
 
     /// Whether the tensor `name` holds the same bytes as another below other weights.
@@ -402,15 +406,17 @@ impl Weights {
             });
         }
         let (path, bytes, entry) = self.find(&full, shape)?;
-        let (_, read) = matrix::reader(entry.dtype).ok_or_else(|| matrix::not_a_weight(path, &full, entry.dtype))?;
-        let mut numbers = vec![0.0; shape.iter().product()];
-        read(&bytes.get()[entry.range.clone()], &mut numbers);
+        let mut numbers = matrix::numbers(path, &full, bytes, entry)?;
         bytes.release(entry.range.clone());
         self.store.mark(&full);
-        match numbers.iter().position(|x| !x.is_finite()) {
-            Some(i) => Err(matrix::damaged(path, &full, i, numbers[i])),
-            None => Ok(numbers),
+        if let Some(merged) = self.store.merged(&full, &&numbers[..], (shape, None))? {
+            let mut out = vec![0.0; numbers.len()];
+            merged.fill(0, &mut out);
+            drop(merged);
+            numbers = out;
+            matrix::finite(path, &full, &numbers)?;
         }
+        Ok(numbers)
     }
 }
 

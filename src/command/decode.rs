@@ -30,6 +30,7 @@ pub use fit::Overflow;
 pub use generate::GenerateArgs;
 
 use super::{Exit, open};
+use crate::adapter::Summary;
 use crate::checkpoint::Checkpoint;
 use crate::cli::CommonArgs;
 use crate::decode::Generation;
@@ -59,7 +60,7 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
 
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
-    let Checkpoint { name, model, tokenizer, config, generation_config, held, .. } = checkpoint;
+    let Checkpoint { name, model, tokenizer, config, generation_config, held, store, .. } = checkpoint;
     model.info().decodes()?;
     let generation = Generation::resolve(generation_config.as_ref(), &config, &args.generate.overrides())?;
     let sequences = generation.num_return_sequences;
@@ -78,7 +79,7 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
     };
     let (target, kept) = target(args, settings(args, &generation)?, out)?;
     if !quiet {
-        introduce(&name, (model.info(), held), &generation, &kept);
+        introduce(&name, (model.info(), held, store.adapter()), &generation, &kept);
         if args.documents.is_empty() && std::io::stdin().is_terminal() {
             say("reading the document from the terminal, ctrl-d ends it");
         }
@@ -141,7 +142,14 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
         "timings": args.output.timings,
     });
     match settings {
-        serde_json::Value::Object(settings) => Ok(settings),
+        serde_json::Value::Object(mut settings) => {
+            // runs of before there were adapters had none
+            if let Some(dir) = &args.model.weights.adapter {
+                let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+                settings.insert("adapter".to_owned(), dir.display().to_string().into());
+            }
+            Ok(settings)
+        }
         _ => Err(Error::new("the settings are no object")),
     }
 }
@@ -157,11 +165,14 @@ fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> 
 }
 
 /// Says once what is going to happen.
-fn introduce(name: &str, (info, held): (&Info, Held), generation: &Generation, kept: &[Kept]) {
+fn introduce(name: &str, (info, held, adapter): (&Info, Held, Option<&Summary>), generation: &Generation, kept: &[Kept]) {
     let cache = if held.cache == Precision::F32 { String::new() } else { format!(", {} keys and values", held.cache.name()) };
     say(format_args!("model: {name} ({}, attention: {}, {} weights{cache})", info.model_type, info.attention, held.weights.name()));
+    if let Some(adapter) = adapter {
+        say(format_args!("adapter: {adapter}"));
+    }
     say(format_args!("settings: {}", generation.describe()));
-    for note in &generation.notes {
+    for note in generation.notes.iter().chain(adapter.into_iter().flat_map(|a| &a.notes)) {
         say(format_args!("note: {note}"));
     }
     if !kept.is_empty() {

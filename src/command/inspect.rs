@@ -64,6 +64,9 @@ fn facts(c: &Checkpoint) -> Result<Value> {
         "max_source": info.max_source,
         "max_target": info.max_target,
         "parameters": c.store.parameters(),
+        "adapter": c.store.adapter().map(|a| {
+            json!({"name": a.name, "r": a.rank, "alpha": a.alpha, "modules": a.modules, "whole_tensors": a.replaced, "parameters": a.parameters, "notes": a.notes})
+        }),
         "bytes_on_disk": c.store.bytes(),
         "dtypes": c.store.dtypes(),
         "dtype_in_memory": c.held.weights.name(),
@@ -106,6 +109,13 @@ fn text(f: &Value) -> String {
         ),
         ("unread keys", if unread.is_empty() { "none".into() } else { unread }),
     ];
+    if let Some(a) = f["adapter"].as_object() {
+        let whole = a["whole_tensors"].as_u64().filter(|n| *n > 0).map_or(String::new(), |n| format!(", {n} whole tensors"));
+        let parameters = count(&a["parameters"]);
+        let text = format!("{} (r={}, alpha={}, {} modules{whole}, {parameters} parameters)", word(&a["name"]), a["r"], a["alpha"], a["modules"]);
+        lines.push(("adapter", text));
+        a["notes"].as_array().into_iter().flatten().for_each(|note| lines.push(("note", word(note))));
+    }
     if let Some(why) = f["cannot_decode"].as_str() {
         lines.push(("decoding", format!("no: {why}")));
     }

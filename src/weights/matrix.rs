@@ -1,6 +1,6 @@
 //! Matrices on their way from a checkpoint into panels, without a copy in between.
 
-use super::{Bytes, Dtype, MadeUp, Weights, random};
+use super::{Bytes, Dtype, Entry, MadeUp, Weights, random};
 use crate::error::{Error, Result};
 use crate::kernel::linear::pack::{NotFinite, pack};
 use crate::kernel::linear::{Layout, Numbers, Packed, View};
@@ -114,6 +114,9 @@ impl Weights {
         }
         let refused =
             |why: String, hint: &str| Err(Error::new(format!("{path}: tensor `{full}` cannot stay in its file: {why}")).hint(hint));
+        if self.store.changed(full) {
+            return refused("the adapter changes it".to_string(), "leave `--mapped` out");
+        }
         let stored = match entry.dtype {
             Dtype::F32 => Precision::F32,
             Dtype::Bf16 => Precision::Bf16,
@@ -146,7 +149,7 @@ impl Weights {
     }
 
     fn is_blueprint(&self) -> bool {
-        matches!(self.store.made_up, Some(MadeUp::Blueprint))
+        self.store.is_blueprint()
     }
 
     /// Hands a tensor's numbers, made up or where they lie, to `f`; fails if one is not finite, or too large for what `f` makes of it.
@@ -163,7 +166,9 @@ impl Weights {
         };
         let (path, bytes, entry) = self.find(full, shape)?;
         let (one, read) = reader(entry.dtype).ok_or_else(|| not_a_weight(path, full, entry.dtype))?;
-        let numbers = &Stored { bytes, start: entry.range.start, one, read };
+        let stored = &Stored { bytes, start: entry.range.start, one, read };
+        let merged = self.store.merged(full, stored, (shape, Some(form.layout)))?;
+        let numbers = merged.as_ref().map_or(stored as &dyn Numbers, |m| m);
         let (made, bad) = f(&View { numbers, first, apart, layout: form.layout });
         self.store.mark(full);
         match bad {
@@ -180,6 +185,20 @@ impl Weights {
 /// The error of a tensor whose numbers cannot be weights.
 pub(super) fn not_a_weight(path: &str, full: &str, dtype: Dtype) -> Error {
     Error::new(format!("{path}: tensor `{full}` holds {}", dtype.name())).hint("weights may be f32, f16 or bf16")
+}
+
+/// All numbers of a tensor as f32. Fails if it holds another kind of numbers, or one that is not finite.
+pub(super) fn numbers(path: &str, full: &str, bytes: &Bytes, entry: &Entry) -> Result<Vec<f32>> {
+    let (_, read) = reader(entry.dtype).ok_or_else(|| not_a_weight(path, full, entry.dtype))?;
+    let mut numbers = vec![0.0; entry.shape.iter().product()];
+    read(&bytes.get()[entry.range.clone()], &mut numbers);
+    finite(path, full, &numbers).map(|()| numbers)
+}
+
+/// Fails if a number is not finite.
+pub(super) fn finite(path: &str, full: &str, numbers: &[f32]) -> Result<()> {
+    let bad = numbers.iter().position(|x| !x.is_finite());
+    bad.map_or(Ok(()), |i| Err(damaged(path, full, i, numbers[i])))
 }
 
 /// The error of a number that is not finite.

@@ -113,6 +113,9 @@ pub struct BenchWeightArgs {
     /// Make the weights up from `--seed`: config.json is enough
     #[arg(long)]
     pub random_weights: bool,
+    /// Merge a LoRA adapter into the weights of the one model: a directory as PEFT saves it
+    #[arg(long, value_name = "DIR", conflicts_with = "suite")]
+    pub adapter: Option<PathBuf>,
     /// Type of the weights in memory, a list; one beside a suite that leaves it open
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',', default_value = "auto")]
     pub dtype: Vec<Dtype>,
@@ -133,7 +136,11 @@ pub struct BenchWeightArgs {
 impl BenchWeightArgs {
     /// How a model is loaded, but for the precision of its weights and whether they are made up.
     pub fn options(&self) -> Options {
+<<<<<<< HEAD
         Options { cache: self.kv_dtype.precision(), mapped: self.mapped, attention: self.attention, ..Options::default() }
+=======
+        Options { cache: self.kv_dtype.precision(), mapped: self.mapped, adapter: self.adapter.clone(), ..Options::default() }
+>>>>>>> wt-lora
     }
 }
 
@@ -201,6 +208,9 @@ impl BenchArgs {
             () if self.output.resume && self.path().is_none() => refuse("`--resume` needs a file to go on with", "name it with `-o FILE`"),
             () if drawn.into_iter().flatten().any(crate::output::is_stdout) => {
                 refuse("standard output has the table", "name files for `--plot` and `--html`")
+            }
+            () if self.weights.adapter.is_some() && self.model.len() > 1 => {
+                refuse("`--adapter` goes with one model", "name one with `-m`, or bench them one after the other")
             }
             () if twice => refuse("two outputs have the same name", "give each of `-o`, `--plot`, `--html` its own"),
             () => Ok(()),

@@ -78,7 +78,12 @@ impl Entry {
     }
 
     fn options(&self, precision: Precision) -> Options {
-        Options { weights: Some(precision), ..self.options }
+        Options { weights: Some(precision), ..self.options.clone() }
+    }
+
+    /// The directory of the adapter that is merged into it.
+    pub fn adapter(&self) -> Option<String> {
+        self.options.adapter.as_ref().map(|dir| dir.display().to_string())
     }
 
     /// The name under which the command line finds it.

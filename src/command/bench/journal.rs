@@ -68,6 +68,10 @@ fn settings(plan: &Plan, cpu: &str) -> Map<String, Value> {
     settings.insert("warmup".into(), plan.protocol.warmup.into());
     settings.insert("delay".into(), json!(plan.protocol.delay));
     settings.insert("take-turns".into(), plan.protocol.take_turns.into());
+    // journals of before there were adapters had none
+    if let Some(adapter) = plan.models.iter().find_map(super::entry::Entry::adapter) {
+        settings.insert("adapter".into(), adapter.into());
+    }
     settings
 }
 

@@ -76,7 +76,7 @@ impl Plan {
                 .into_iter()
                 .find(|s| s.weights)
                 .ok_or_else(|| Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"))?;
-            models.push(Entry::new(None, Origin::Shipped(shipped), random, options)?);
+            models.push(Entry::new(None, Origin::Shipped(shipped), random, options.clone())?);
         }
         for name in &args.model {
             let dir = PathBuf::from(name);
@@ -91,7 +91,7 @@ impl Plan {
             if models.iter().any(same) {
                 return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
             }
-            models.push(Entry::new(None, origin, random, options)?);
+            models.push(Entry::new(None, origin, random, options.clone())?);
         }
         distinct_names(&mut models);
         let list = |asked: &Option<crate::cli::List>, default: usize| asked.as_ref().map_or_else(|| vec![default], |l| l.0.clone());
@@ -138,6 +138,7 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
+<<<<<<< HEAD
             let options = match model.attention {
                 Choice::Auto => options,
                 attention => Options { attention, ..options },
@@ -148,6 +149,9 @@ impl Plan {
             }
             entry.distance_from = model.distance_from;
             models.push(entry);
+=======
+            models.push(Entry::with_set(Some(&model.name), origin, model.random_weights, (options.clone(), model.set.clone())).map_err(at)?);
+>>>>>>> wt-lora
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));

@@ -1,0 +1,128 @@
+//! LoRA adapters in PEFT's layout: adapter_config.json and adapter_model.safetensors, merged into a checkpoint's tensors while these are loaded.
+//!
+//! | question | file |
+//! |---|---|
+//! | which modules, which rank, and what cannot be merged? | `config` |
+//! | what do the names in the file mean? | `tensors` |
+//! | which of the checkpoint's tensors are meant? | `base` |
+//! | does the file fit the configuration and the checkpoint? | `plan` |
+//! | what are the merged numbers? | `change` |
+//!
+//! The merged model is the one that PEFT's `merge_and_unload` saves. Where a model ties tables (token table and output matrix), PEFT merges into
+//! the one tensor that they share, and so does this.
+
+mod base;
+mod change;
+mod config;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod tensors;
+
+pub use change::{Change, LowRank, Merged};
+pub use plan::{Plan, Ties};
+
+use crate::error::{Error, Result};
+use crate::weights::File;
+use base::Base;
+use config::Config;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tensors::Part;
+
+/// Whether models tie a table of this name to others.
+pub fn may_be_tied(tensor: &str) -> bool {
+    tensor.strip_suffix(".weight").is_some_and(base::may_be_tied)
+}
+
+/// What an adapter is, in short.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The directory's name.
+    pub name: String,
+    /// Rank, where `rank_pattern` says no other.
+    pub rank: usize,
+    /// lora_alpha, where `alpha_pattern` says no other.
+    pub alpha: f64,
+    /// Modules with matrices of low rank.
+    pub modules: usize,
+    /// Tensors that it has in place of the checkpoint's: biases, `modules_to_save`, rows of tokens.
+    pub replaced: usize,
+    /// Numbers in all of its tensors.
+    pub parameters: usize,
+    /// What its user should know.
+    pub notes: Vec<String>,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let of = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        write!(f, "{} (r={}, alpha={}, {}", self.name, self.rank, self.alpha, of(self.modules, "module"))?;
+        if self.replaced > 0 {
+            write!(f, ", {}", of(self.replaced, "whole tensor"))?;
+        }
+        write!(f, ")")
+    }
+}
+
+/// An adapter whose file has been opened; nothing of it has been compared with a checkpoint yet.
+pub struct Adapter {
+    name: String,
+    file: File,
+    config: Config,
+    /// The tensors of each module, by what they are: their names in the file.
+    modules: BTreeMap<String, BTreeMap<Part, String>>,
+}
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+impl Adapter {
+    /// The adapter of a directory. Fails if a file is missing or damaged, or holds what cannot be merged.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let missing = |what: &str, hint: &str| Err(Error::new(format!("{}: {what}", dir.display())).hint(hint));
+        let layout = "`--adapter` takes a directory with adapter_config.json and adapter_model.safetensors, as PEFT saves them";
+        if !dir.is_dir() {
+            return missing("no such directory", layout);
+        }
+        let text = match std::fs::read(dir.join(CONFIG)) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return missing("no adapter_config.json", layout),
+            Err(e) => return Err(Error::new(format!("{}: {e}", dir.join(CONFIG).display()))),
+        };
+        let json: Value = serde_json::from_slice(&text).map_err(|e| Error::new(format!("{CONFIG}: not valid JSON ({e})")).within(dir))?;
+        let config = Config::parse(&json).map_err(|e| e.within(dir))?;
+        let path = dir.join(WEIGHTS);
+        if !path.exists() {
+            let bin = dir.join("adapter_model.bin").exists();
+            return missing(
+                "no adapter_model.safetensors",
+                if bin { "there is only `adapter_model.bin`: load it with PEFT and save it with `safe_serialization=True`" } else { layout },
+            );
+        }
+        let file = File::open(&path)?;
+        let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
+        let mut modules: BTreeMap<String, BTreeMap<Part, String>> = BTreeMap::new();
+        for tensor in file.entries.keys() {
+            let Some((module, part)) = tensors::parse(tensor) else {
+                return Err(Error::new(format!("{}: tensor `{tensor}` is none of an adapter of LoRA", file.name)).hint(config::REMEDY));
+            };
+            if let Some(other) = modules.entry(module.clone()).or_default().insert(part, tensor.clone()) {
+                return Err(Error::new(format!("{}: tensors `{other}` and `{tensor}` are the same part of `{module}`", file.name))
+                    .hint("the file holds several adapters: save each by itself"));
+            }
+        }
+        Ok(Self { name: name.unwrap_or_else(|| dir.display().to_string()), file, config, modules })
+    }
+
+    /// Where its tensors are.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
+    /// What becomes of a checkpoint with tensors of these shapes, whose configuration ties its tables or not. Fails if they do not fit together.
+    pub fn plan(&self, base: &BTreeMap<&str, &[usize]>, tied: bool) -> Result<Plan> {
+        Plan::of(self, &Base::new(base), tied)
+    }
+}
