@@ -138,13 +138,10 @@ pub struct Options {
     pub quirks: bool,
     /// What memories of segments begin with, where an architecture leaves the choice.
     pub init_mem: Option<InitMem>,
-<<<<<<< HEAD
     /// Which attention an encoder runs.
     pub attention: arch::Choice,
-=======
     /// Directory of an adapter that is merged into the weights.
     pub adapter: Option<PathBuf>,
->>>>>>> wt-lora
 }
 
 /// What a memory of earlier segments holds before the first.

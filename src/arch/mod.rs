@@ -17,11 +17,8 @@ mod led;
 mod linformer_lm;
 mod linformer_roberta;
 mod linformer_tatp22;
-<<<<<<< HEAD
 mod longt5;
-=======
 mod mbart;
->>>>>>> wt-pegx
 mod pegasus;
 mod pegasus_x;
 mod performer_lm;
@@ -76,11 +73,8 @@ pub const REGISTRY: &[Arch] = &[
     linformer_lm::ARCH,
     linformer_roberta::ARCH,
     linformer_tatp22::ARCH,
-<<<<<<< HEAD
     longt5::ARCH,
-=======
     mbart::ARCH,
->>>>>>> wt-pegx
     pegasus::ARCH,
     pegasus_x::ARCH,
     performer_lm::ARCH,

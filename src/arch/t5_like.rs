@@ -216,7 +216,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
             Error::new("config.json: no `decoder_start_token_id`").hint("T5's is that of its padding: `\"decoder_start_token_id\": 0`")
         })?,
         source: input(source),
-        encoder: Encoder { order: Order::Pre, layers: encoder, norm: Some(s.norm(&we.pp("final_layer_norm"))?) },
+        encoder: Encoder { order: Order::Pre, layers: encoder, norm: Some(s.norm(&we.pp("final_layer_norm"))?), globals: None },
         target: input(target),
         decoder: Decoder { order: Order::Pre, layers: decoder, norm: Some(s.norm(&wd.pp("final_layer_norm"))?) },
         output: Linear::from_packed(output).into(),

@@ -4,8 +4,8 @@
 //! last layer. Projections, feed-forward and its norm are those of the tokens; the norm before attention is their own
 //! (transformers:src/transformers/models/pegasus_x/modeling_pegasus_x.py).
 
-use super::stack::Encoder;
 use super::LayerNorm;
+use super::stack::Encoder;
 use crate::error::{Error, Result};
 use crate::kernel::tensor;
 use crate::mixer::Documents;
@@ -55,7 +55,9 @@ impl Globals {
             }
             Ok(())
         };
-        let Some((first, norm)) = encoder.layers.first().zip(self.norms.first()) else { return Err(Error::new("an encoder without layers")) };
+        let Some((first, norm)) = encoder.layers.first().zip(self.norms.first()) else {
+            return Err(Error::new("an encoder without layers"));
+        };
         let (mut xs, mut normed) = probe.time(Phase::Embed, || {
             let globals = tensor(self.table.repeat(documents.lengths().len()), (rows, self.d))?;
             let normed = Tensor::cat(&[norm.forward(&globals)?, first.reader_norm.forward(&tokens)?], 0)?;

@@ -97,7 +97,8 @@ impl Positions {
     /// depends on the machine; this one is the nearest f32. Fails if d is odd or below 4.
     pub fn angles(d: usize) -> Result<Self> {
         if !d.is_multiple_of(2) || d < 4 {
-            return Err(Error::new(format!("config.json: `d_model` is {d}")).hint("sinusoidal positions need an even number of features, 4 or more"));
+            return Err(Error::new(format!("config.json: `d_model` is {d}"))
+                .hint("sinusoidal positions need an even number of features, 4 or more"));
         }
         let step = -(10_000f64.ln() / (d / 2 - 1) as f64) as f32;
         let factors = (0..d / 2).map(|k| f64::from(k as f32 * step).exp() as f32).collect();

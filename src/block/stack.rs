@@ -141,7 +141,9 @@ impl Encoder {
     /// Bytes of weights.
     pub fn bytes(&self) -> usize {
         let layer = |l: &EncoderLayer| l.reader.bytes() + l.reader_norm.bytes() + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes();
-        self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes) + self.globals.as_ref().map_or(0, Globals::bytes)
+        self.layers.iter().map(layer).sum::<usize>()
+            + self.norm.as_ref().map_or(0, LayerNorm::bytes)
+            + self.globals.as_ref().map_or(0, Globals::bytes)
     }
 
     /// The most tokens of a document, if there is a limit.
@@ -151,15 +153,10 @@ impl Encoder {
 
     /// Bytes of activations at the peak of reading n tokens: the residual stream before and after, and what the hungriest layer holds.
     pub fn work_bytes(&self, n: usize) -> usize {
-<<<<<<< HEAD
-        let layer = |l: &EncoderLayer| l.reader.work_bytes(n).max(l.feed_forward.work_bytes(n));
-        self.layers.iter().map(layer).max().unwrap_or(0)
-            + self.layers.first().map_or(0, |l| 2 * n * l.reader_norm.width() * size_of::<f32>())
-=======
         let rows = n + self.globals.as_ref().map_or(0, |g| g.count);
         let layer = |l: &EncoderLayer| l.reader.work_bytes(n).max(l.feed_forward.work_bytes(rows));
-        self.layers.iter().map(layer).max().unwrap_or(0) + self.layers.first().map_or(0, |l| rows * l.reader_norm.bytes())
->>>>>>> wt-pegx
+        let streams = self.layers.first().map_or(0, |l| 2 * rows * l.reader_norm.width() * size_of::<f32>());
+        self.layers.iter().map(layer).max().unwrap_or(0) + streams
     }
 }
 

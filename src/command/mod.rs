@@ -79,10 +79,7 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         mapped: weights.mapped,
         quirks: weights.reference_quirks,
         init_mem: weights.init_mem.map(InitMem::from),
-<<<<<<< HEAD
         attention: weights.attention,
-=======
         adapter: weights.adapter.clone(),
->>>>>>> wt-lora
     }
 }

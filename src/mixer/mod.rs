@@ -281,16 +281,10 @@ pub(crate) fn not_causal(name: &str) -> Option<(&'static str, &'static str)> {
 pub const REGISTRY: &[Spec] = &[
     softmax::SPEC,
     longformer::SPEC,
-<<<<<<< HEAD
-<<<<<<< HEAD
     longt5::LOCAL,
     longt5::TRANSIENT_GLOBAL,
-=======
     bigbird::SPEC,
->>>>>>> wt-bigbird
-=======
     pegasus_x::SPEC,
->>>>>>> wt-pegx
     mult_conv::SPEC,
     favor::SPEC,
     lsh::SPEC,

@@ -136,11 +136,8 @@ pub struct BenchWeightArgs {
 impl BenchWeightArgs {
     /// How a model is loaded, but for the precision of its weights and whether they are made up.
     pub fn options(&self) -> Options {
-<<<<<<< HEAD
-        Options { cache: self.kv_dtype.precision(), mapped: self.mapped, attention: self.attention, ..Options::default() }
-=======
-        Options { cache: self.kv_dtype.precision(), mapped: self.mapped, adapter: self.adapter.clone(), ..Options::default() }
->>>>>>> wt-lora
+        let (cache, mapped) = (self.kv_dtype.precision(), self.mapped);
+        Options { cache, mapped, attention: self.attention, adapter: self.adapter.clone(), ..Options::default() }
     }
 }
 

@@ -138,10 +138,9 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-<<<<<<< HEAD
             let options = match model.attention {
-                Choice::Auto => options,
-                attention => Options { attention, ..options },
+                Choice::Auto => options.clone(),
+                attention => Options { attention, ..options.clone() },
             };
             let mut entry = Entry::with_set(Some(&model.name), origin, model.random_weights, (options, model.set.clone())).map_err(at)?;
             if model.distance_from.is_some() {
@@ -149,9 +148,6 @@ impl Plan {
             }
             entry.distance_from = model.distance_from;
             models.push(entry);
-=======
-            models.push(Entry::with_set(Some(&model.name), origin, model.random_weights, (options.clone(), model.set.clone())).map_err(at)?);
->>>>>>> wt-lora
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
