@@ -91,15 +91,19 @@ fn what_makes_no_sense_is_refused() {
 #[test]
 fn no_number_is_too_much() {
     let numbers = [0u64, 1, 2, 3, 5, 7, 64, 4096, 65_536, 1 << 20, 1 << 24, 1 << 32, 1 << 40, u64::MAX >> 1, u64::MAX];
+    let tell = |model_type: &str, keys: Value| {
+        let Ok(loaded) = load(model_type, &keys, Store::blueprint()) else { return };
+        let model = loaded.model;
+        let told = (model.state_bytes(100, 100), model.encode_bytes(100), model.step_bytes(), model.attention(100));
+        assert!(told.0 > 0 && told.1 > 0 && told.2 > 0 && !told.3.is_empty(), "{model_type} {keys}");
+    };
     for model_type in ["t5", "longt5"] {
         let (_, config) = arch(model_type);
-        for key in config.as_object().unwrap().keys().filter(|key| config[*key].is_number()) {
-            for n in numbers {
-                let Ok(loaded) = load(model_type, &json!({key: n}), Store::blueprint()) else { continue };
-                let model = loaded.model;
-                let told = (model.state_bytes(100, 100), model.encode_bytes(100), model.step_bytes(), model.attention(100));
-                assert!(told.0 > 0 && told.1 > 0 && told.2 > 0 && !told.3.is_empty(), "{model_type} {key} {n}");
-            }
+        let keys: Vec<&String> = config.as_object().unwrap().keys().filter(|key| config[*key].is_number()).collect();
+        keys.iter().for_each(|key| numbers.iter().for_each(|n| tell(model_type, json!({*key: n}))));
+        for (i, a) in keys.iter().enumerate() {
+            let pairs = keys[i + 1..].iter().flat_map(|b| [4096, 65_536, 1 << 20, 1 << 24].map(|n| (b, n)));
+            pairs.for_each(|(b, n)| tell(model_type, json!({*a: n, *b: n})));
         }
     }
 }
