@@ -59,7 +59,8 @@ fn relu() -> String {
     "relu".to_owned()
 }
 
-/// Heads' worth of memory that tables by distance and norms may take: more is a typing error.
+/// Numbers in all matrices, and in norms and tables by distance, that are no typing errors.
+const MOST_IN_ALL: u128 = 1 << 42;
 const MOST_IN_VECTORS: u128 = 1 << 27;
 
 /// The classes that a checkpoint may be of: encoder, decoder and output matrix.
@@ -87,12 +88,17 @@ impl Sizes {
                 return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")).hint("is a size mistyped?"));
             }
         }
-        let buckets = self.buckets()?;
-        let (d, heads) = (self.d_model as u128, self.num_heads as u128);
-        let vectors = (3 * encoder + 3 * decoder + 2) as u128 * d + 3 * buckets.most() as u128 * heads;
-        if vectors > MOST_IN_VECTORS {
-            return Err(Error::new(format!("config.json: {vectors} numbers in norms and in tables of {} distances", buckets.most()))
-                .hint(format!("at most {MOST_IN_VECTORS} are possible; is a size mistyped?")));
+        let most = self.buckets()?.most();
+        let [d, v, d_ff, heads, encoder, decoder, most] =
+            [self.d_model, self.vocab_size, self.d_ff, self.num_heads, encoder, decoder, most].map(|n| n as u128);
+        let attention = 4 * d * heads * self.d_kv as u128;
+        let all = 2 * v * d + (encoder + 2 * decoder) * attention + (encoder + decoder) * 3 * d * d_ff;
+        let vectors = (3 * (encoder + decoder) + 2) * d + 3 * most * heads;
+        if all > MOST_IN_ALL || vectors > MOST_IN_VECTORS {
+            return Err(Error::new(format!(
+                "config.json: {all} numbers in matrices and {vectors} in norms and tables of {most} distances: `d_model`, `d_ff`, `num_heads`, `num_layers` or `relative_attention_max_distance` is out of proportion"
+            ))
+            .hint(format!("at most {MOST_IN_ALL} and {MOST_IN_VECTORS} are possible; is a size mistyped?")));
         }
         if !(self.layer_norm_epsilon.is_finite() && self.layer_norm_epsilon >= 0.0) {
             return Err(Error::new(format!("config.json: `layer_norm_epsilon` is {}", self.layer_norm_epsilon))
@@ -256,3 +262,6 @@ fn decoder_layer(w: &Weights, s: &Sizes, past: &Arc<Biases>) -> Result<DecoderLa
         recurrent: None,
     })
 }
+
+#[cfg(test)]
+mod tests;
