@@ -3,6 +3,7 @@
 //! Logits, hidden states and scores within 1e-5, sequences exactly. A failure prints the table of `effattn verify`: its first line names
 //! the layer where the model departs.
 
+use effattn::arch::Choice;
 use effattn::checkpoint::{Checkpoint, Options};
 use effattn::command::verify::text;
 use effattn::decode::{EarlyStopping, Generation, Overrides, search};
@@ -10,6 +11,7 @@ use effattn::kernel::precision::Precision;
 use effattn::kernel::simd::{Isa, isa};
 use effattn::model::Source;
 use effattn::verify::{Finding, Report, verify, verify_layer};
+use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -25,19 +27,22 @@ fn cases(file: &str) -> Vec<PathBuf> {
 }
 
 /// A path that rounds activations to bf16 too would be another computation than the reference's.
-/// What a reference does wrong is done as it does it.
-fn options() -> Options {
-    Options { weights: Some(Precision::F32), quirks: true, ..Options::default() }
+/// What a reference does wrong is done as it does it, and where it has drawn random blocks, they are drawn.
+fn options(case: &Path) -> Options {
+    let expected = std::fs::read(case.join("expected.safetensors")).unwrap_or_default();
+    let drawn = SafeTensors::deserialize(&expected).is_ok_and(|t| t.tensor("random_blocks").is_ok());
+    let attention = if drawn { Choice::Paper(0) } else { Choice::Auto };
+    Options { weights: Some(Precision::F32), quirks: true, attention, ..Options::default() }
 }
 
 fn open(case: &Path) -> Checkpoint {
-    Checkpoint::open(case, &options()).unwrap_or_else(|e| panic!("{}: {e}", case.display()))
+    Checkpoint::open(case, &options(case)).unwrap_or_else(|e| panic!("{}: {e}", case.display()))
 }
 
 /// What the reference says of a case, compared: of a model, or of a layer alone.
 fn compared(case: &Path) -> Report {
     let expected = case.join("expected.safetensors");
-    let layer = Checkpoint::layer(case, &options()).unwrap_or_else(|e| panic!("{}: {e}", case.display()));
+    let layer = Checkpoint::layer(case, &options(case)).unwrap_or_else(|e| panic!("{}: {e}", case.display()));
     let report = match layer {
         Some(layer) => verify_layer(&layer, &expected, ATOL),
         None => verify(&open(case), &expected, ATOL),

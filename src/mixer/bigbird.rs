@@ -28,6 +28,7 @@
 //! - Nothing is padded: the reference fills a batch up to a multiple of b and takes 10⁴ from the scores of padding, which leaves e⁻¹⁰⁰⁰⁰ = 0 of it. Its last block is
 //!   that of the padded batch, here that of the document, so a document gives the same numbers in any batch: those of the reference for the document alone.
 //! - The reference's switch looks at the padded batch, and stays thrown for all later, longer texts. Here it is the document's own and remembers nothing.
+//!   With [`Pattern::padded`] the longest document of a batch decides on both, as in the reference: blocks behind the end of a shorter one are empty.
 //! - Rows of different heads see different random blocks: keys and values of R(h, i) are gathered, r·b a row block and head, so that memory grows with n.
 //! - The reference's plans for texts within the switch cannot run and are not here.
 
@@ -83,6 +84,8 @@ pub struct Pattern {
     pub draw: Draw,
     /// Whether short texts, too, are read so.
     pub always: bool,
+    /// Whether all documents of a batch are cut like the longest, and switch with it.
+    pub padded: bool,
 }
 
 impl Pattern {
@@ -101,7 +104,8 @@ impl Pattern {
     /// Its name where it runs over `blocks` blocks, or with none where that is not known yet.
     fn named(&self, blocks: Option<usize>) -> String {
         let blocks = blocks.map(|n| format!(" blocks={n}")).unwrap_or_default();
-        format!("bigbird block={}{blocks} random={} {}", self.block, self.random, self.draw)
+        let quirk = if self.padded { " quirk=padded" } else { "" };
+        format!("bigbird block={}{blocks} random={} {}{quirk}", self.block, self.random, self.draw)
     }
 
     /// What there is to know of it before a text comes.
@@ -136,6 +140,15 @@ pub struct BigBird {
     times: Option<Biases>,
 }
 
+/// A document.
+#[derive(Debug, Clone)]
+struct Text {
+    /// Its rows in the batch.
+    rows: Range<usize>,
+    /// Tokens by which it is cut into blocks: its own, or those of the longest.
+    whole: usize,
+}
+
 /// What rows look at: keys and values of a text, or of one head of it, and the queries of that head.
 struct Stored {
     /// Of the whole text; or of its first block, of those between, and of its last.
@@ -160,11 +173,17 @@ impl BigBird {
         (self.pattern.always || n > self.switch).then(|| n.div_ceil(self.pattern.block))
     }
 
-    /// The rows that see the same: all, or those of the first block, between, of the last.
-    fn parts(&self, n: usize) -> Vec<Range<usize>> {
-        let b = self.pattern.block;
-        match self.blocks(n) {
-            Some(m) => vec![0..b, b..(m - 1) * b, (m - 1) * b..n],
+    fn texts(&self, documents: &Documents) -> Vec<Text> {
+        let longest = documents.lengths().iter().max().copied().filter(|_| self.pattern.padded);
+        documents.ranges().map(|rows| Text { whole: longest.unwrap_or(rows.len()), rows }).collect()
+    }
+
+    /// The rows that see the same, counted from the text's first: all, or those of the first block, between, of the last.
+    fn parts(&self, text: &Text) -> Vec<Range<usize>> {
+        let (b, n) = (self.pattern.block, text.rows.len());
+        let within = |part: Range<usize>| part.start.min(n)..part.end.min(n);
+        match self.blocks(text.whole) {
+            Some(m) => [0..b, b..(m - 1) * b, (m - 1) * b..n].map(within).to_vec(),
             None => vec![Range { start: 0, end: n }],
         }
     }
@@ -184,19 +203,19 @@ impl BigBird {
     }
 
     /// Keys of `heads` heads, `k` and `v` (n, width), in parts.
-    fn keys(&self, heads: usize, k: &[f32], v: &[f32], n: usize) -> Vec<Keys> {
+    fn keys(&self, heads: usize, k: &[f32], v: &[f32], text: &Text) -> Vec<Keys> {
         let width = heads * self.heads.width;
         let of = |part: Range<usize>| {
             let mut keys = Keys::new(heads, self.heads.width, Precision::F32);
             keys.append(&k[part.start * width..part.end * width], &v[part.start * width..part.end * width]);
             keys
         };
-        self.parts(n).into_iter().map(of).collect()
+        self.parts(text).into_iter().map(of).collect()
     }
 
     /// The work on the rows `q` (n, width) of a text, part after part.
-    fn jobs<'a>(&'a self, q: &'a [f32], n: usize, stored: &'a Stored) -> Vec<Job<'a>> {
-        let (parts, width, size) = (self.parts(n), q.len() / n, self.pattern.block);
+    fn jobs<'a>(&'a self, q: &'a [f32], text: &Text, stored: &'a Stored) -> Vec<Job<'a>> {
+        let (parts, width, size) = (self.parts(text), q.len() / text.rows.len(), self.pattern.block);
         let all = |keys| Span { keys, visible: Visible::All, hidden: &[], bias: None };
         let job = |(i, part): (usize, Range<usize>)| {
             let mut spans: Vec<Span> = stored.keys.iter().map(all).collect();
@@ -216,43 +235,40 @@ impl BigBird {
     }
 
     /// All heads together, where they see the same blocks: (Σ n, h w) of projections of that shape.
-    fn together(&self, [q, k, v]: [Vec<f32>; 3], documents: &Documents) -> Vec<f32> {
+    fn together(&self, [q, k, v]: [Vec<f32>; 3], texts: &[Text]) -> Vec<f32> {
         let Heads { count, width, scale } = self.heads;
         let d = count * width;
-        let here = |r: &Range<usize>| r.start * d..r.end * d;
-        let of = |r: Range<usize>| Stored { keys: self.keys(count, &k[here(&r)], &v[here(&r)], r.len()), random: None, q: Vec::new() };
-        let stored: Vec<Stored> = documents.ranges().map(of).collect();
+        let here = |text: &Text| text.rows.start * d..text.rows.end * d;
+        let of = |text: &Text| Stored { keys: self.keys(count, &k[here(text)], &v[here(text)], text), random: None, q: Vec::new() };
+        let stored: Vec<Stored> = texts.iter().map(of).collect();
         drop((k, v));
-        let jobs: Vec<Job> = documents.ranges().zip(&stored).flat_map(|(r, s)| self.jobs(&q[here(&r)], r.len(), s)).collect();
+        let jobs: Vec<Job> = texts.iter().zip(&stored).flat_map(|(text, s)| self.jobs(&q[here(text)], text, s)).collect();
         attend(&jobs, count, width, scale)
     }
 
     /// Head by head, where each has its own random blocks.
-    fn apart(&self, [q, k, v]: [Vec<f32>; 3], documents: &Documents) -> Result<Vec<f32>> {
+    fn apart(&self, [q, k, v]: [Vec<f32>; 3], texts: &[Text]) -> Result<Vec<f32>> {
         let Heads { count, width, scale } = self.heads;
-        let d = count * width;
-        let ranges: Vec<Range<usize>> = documents.ranges().collect();
-        let tables: Vec<_> = documents.lengths().iter().map(|n| self.table(*n)).collect::<Result<_>>()?;
-        let stored: Vec<OnceLock<Stored>> = (0..ranges.len() * count).map(|_| OnceLock::new()).collect();
+        let tables: Vec<_> = texts.iter().map(|text| self.table(text.whole)).collect::<Result<_>>()?;
+        let stored: Vec<OnceLock<Stored>> = (0..texts.len() * count).map(|_| OnceLock::new()).collect();
         pool::each(stored.len(), |i| {
-            let (document, head) = (i / count, i % count);
-            let range = &ranges[document];
+            let (text, head) = (&texts[i / count], i % count);
             let of = |x: &[f32]| -> Vec<f32> {
-                let rows = x[range.start * d..range.end * d].chunks_exact(d);
+                let rows = x[text.rows.start * count * width..text.rows.end * count * width].chunks_exact(count * width);
                 rows.flat_map(|row| &row[head * width..(head + 1) * width]).copied().collect()
             };
             let (k, v) = (of(&k), of(&v));
-            let random = tables[document].as_ref().map(|table| self.gather(&table[head], &k, &v));
-            let _ = stored[i].set(Stored { keys: self.keys(1, &k, &v, range.len()), random, q: of(&q) });
+            let random = tables[i / count].as_ref().map(|table| self.gather(&table[head], &k, &v, text));
+            let _ = stored[i].set(Stored { keys: self.keys(1, &k, &v, text), random, q: of(&q) });
         });
         drop((q, k, v));
         let stored: Vec<Stored> = stored.into_iter().filter_map(OnceLock::into_inner).collect();
-        let texts = ranges.iter().flat_map(|r| std::iter::repeat_n(r.len(), count)).zip(&stored);
-        let jobs: Vec<Job> = texts.flat_map(|(n, s)| self.jobs(&s.q, n, s)).collect();
-        let heads = attend(&jobs, 1, width, scale);
+        let heads = texts.iter().flat_map(|text| std::iter::repeat_n(text, count)).zip(&stored);
+        let jobs: Vec<Job> = heads.flat_map(|(text, s)| self.jobs(&s.q, text, s)).collect();
+        let mixed = attend(&jobs, 1, width, scale);
         drop(jobs);
         drop(stored);
-        Ok(beside(&heads, &ranges, count, width))
+        Ok(beside(&mixed, texts, count, width))
     }
 
     /// The random blocks of a text of n tokens, if it is read by blocks: of a head, those of one row block after the other.
@@ -268,14 +284,16 @@ impl BigBird {
     }
 
     /// The keys of the blocks that `table` names, of one head, `k` and `v` (n, width). What a short last block lacks is zero and hidden.
-    fn gather(&self, table: &[usize], k: &[f32], v: &[f32]) -> (Keys, Vec<usize>) {
-        let (width, b) = (self.heads.width, self.pattern.block);
-        let n = k.len() / width;
+    fn gather(&self, table: &[usize], k: &[f32], v: &[f32], text: &Text) -> (Keys, Vec<usize>) {
+        let (width, b, n) = (self.heads.width, self.pattern.block, text.rows.len());
+        // row blocks that the text has
+        let between = self.parts(text)[1].len().div_ceil(b);
+        let table = &table[..between * self.pattern.random];
         let mut keys = Keys::new(1, width, Precision::F32);
         keys.reserve(table.len() * b);
         let (zeros, mut hidden) = (vec![0.0; b * width], Vec::new());
         for block in table {
-            let here = block * b..n.min((block + 1) * b);
+            let here = n.min(block * b)..n.min((block + 1) * b);
             let lacking = b - here.len();
             keys.append(&k[here.start * width..here.end * width], &v[here.start * width..here.end * width]);
             keys.append(&zeros[..lacking * width], &zeros[..lacking * width]);
@@ -286,9 +304,9 @@ impl BigBird {
 }
 
 /// (n, h w) for each text, of what its heads gave one after the other, (n, w) each.
-fn beside(heads: &[f32], ranges: &[Range<usize>], count: usize, width: usize) -> Vec<f32> {
+fn beside(heads: &[f32], texts: &[Text], count: usize, width: usize) -> Vec<f32> {
     let mut out = vec![0.0; heads.len()];
-    for range in ranges {
+    for range in texts.iter().map(|text| &text.rows) {
         let here = range.start * count * width..range.end * count * width;
         let text = &mut out[here.clone()];
         for (head, of) in heads[here].chunks_exact(range.len() * width).enumerate() {
@@ -320,13 +338,14 @@ impl Reader for BigBird {
     }
 
     fn read(&self, xs: &Tensor, documents: &Documents) -> Result<Tensor> {
-        documents.lengths().iter().try_for_each(|n| self.check(*n))?;
+        let texts = self.texts(documents);
+        texts.iter().try_for_each(|text| self.check(text.whole))?;
         let Projections { q, k, v, out } = &self.projections;
         let mixed = slice(xs, |x| {
             let projected = Dense::all([q, k, v], x); // (Σ n, h w)
             let mixed = match self.pattern.draw {
-                Draw::Evaluation => self.together(projected, documents),
-                Draw::Paper { .. } => self.apart(projected, documents)?,
+                Draw::Evaluation => self.together(projected, &texts),
+                Draw::Paper { .. } => self.apart(projected, &texts)?,
             };
             Ok::<_, Error>(out.apply(&mixed))
         })??;

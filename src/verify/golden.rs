@@ -25,6 +25,8 @@ const KNOWN: &[&str] = &[
     "greedy_step_logits",
     "beam4_lp2_nr3",
     "beam4_score",
+    // what a reference drew; what attention makes of it is compared
+    "random_blocks",
 ];
 
 /// How the keys of hidden states begin.

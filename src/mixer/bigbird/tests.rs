@@ -19,7 +19,7 @@ fn bigbird(pattern: Pattern) -> BigBird {
 }
 
 fn pattern(block: usize, random: usize) -> Pattern {
-    Pattern { block, random, draw: Draw::Evaluation, always: false }
+    Pattern { block, random, draw: Draw::Evaluation, always: false, padded: false }
 }
 
 fn read(reader: &dyn Reader, lengths: &[usize]) -> Result<Vec<f32>> {
@@ -42,10 +42,15 @@ fn times(i: usize, j: usize, m: usize, random: &[usize]) -> f64 {
 
 /// One text in f64: every pair of positions, weighed by how often their blocks meet.
 fn plain(n: usize, b: usize, random: impl Fn(usize, usize) -> Vec<usize>) -> Vec<f32> {
+    padded(n, n, b, random)
+}
+
+/// The same for a text that is cut as one of `whole` tokens is.
+fn padded(n: usize, whole: usize, b: usize, random: impl Fn(usize, usize) -> Vec<usize>) -> Vec<f32> {
     let Projections { q, k, v, out } = projections();
     let x = noise(n * D, n as u64);
     let [q, k, v] = [q, k, v].map(|p| p.apply(&x));
-    let (w, m) = (D / HEADS, n.div_ceil(b));
+    let (w, m) = (D / HEADS, whole.div_ceil(b));
     let mut mixed = vec![0.0; n * D];
     for h in 0..HEADS {
         let at = |x: &[f32], i: usize, f: usize| f64::from(x[i * D + h * w + f]);
@@ -157,4 +162,27 @@ fn numbers_beyond_all_texts_are_errors() {
         assert!(e.message().contains(key) && e.remedy().is_some(), "{}", e.message());
     }
     assert_eq!(pattern(1 << 30, 1 << 30).switch().unwrap(), (5 + (2 << 30)) << 30);
+}
+
+/// Blocks behind the end of a document are there and empty, and the longest switches for all.
+#[test]
+fn the_longest_of_a_batch_cuts_for_all_where_it_is_asked_to() {
+    for draw in [Draw::Evaluation, Draw::Paper { seed: 2, positions: 512 }] {
+        let reader = bigbird(Pattern { draw, padded: true, ..pattern(4, 2) });
+        let table = random::table(2, HEADS, random::Sizes { blocks: 15, block: 4, random: 2, positions: 512 }).unwrap();
+        let lengths = [3, 57, 4, 38, 53, 56, 7];
+        let got = read(&reader, &lengths).unwrap();
+        let mut at = 0;
+        for n in lengths {
+            let random = |h: usize, i: usize| match draw {
+                Draw::Evaluation => vec![0; 2],
+                Draw::Paper { .. } => table[h][2 * (i - 1)..2 * i].to_vec(),
+            };
+            let apart = far(&got[at * D..(at + n) * D], &padded(n, 57, 4, random));
+            assert!(apart < 2e-5, "{n} tokens, {draw}: {apart}");
+            at += n;
+        }
+        let short = bigbird(Pattern { padded: false, ..reader.pattern });
+        assert_eq!(read(&reader, &[30, 36]).unwrap(), read(&short, &[30, 36]).unwrap());
+    }
 }
