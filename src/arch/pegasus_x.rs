@@ -85,7 +85,8 @@ impl Blocks {
         let size = match choice {
             Choice::Full => None,
             Choice::Block(n) if staggered && n % 2 == 1 => {
-                return Err(Error::usage(format!("`--attention {choice}`: the model staggers its blocks by half of one")).hint("choose an even number"));
+                return Err(Error::usage(format!("`--attention {choice}`: the model staggers its blocks by half of one"))
+                    .hint("choose an even number"));
             }
             Choice::Block(n) => Some(n),
             _ => Some(c.block_size),
@@ -112,7 +113,9 @@ impl Blocks {
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(&with_defaults(config))?;
     let blocks = Blocks::of(&c, Choice::of(config, &ARCH)?)?;
-    for (key, value) in [("normalize_before", true), ("normalize_embedding", false), ("add_final_layer_norm", true), ("add_bias_logits", false)] {
+    for (key, value) in
+        [("normalize_before", true), ("normalize_embedding", false), ("add_final_layer_norm", true), ("add_bias_logits", false)]
+    {
         expect(&c.rest, key, &json!(value))?;
     }
     let d = c.sizes.d_model;

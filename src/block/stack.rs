@@ -141,7 +141,9 @@ impl Encoder {
     /// Bytes of weights.
     pub fn bytes(&self) -> usize {
         let layer = |l: &EncoderLayer| l.reader.bytes() + l.reader_norm.bytes() + l.feed_forward.step_bytes() + l.feed_forward_norm.bytes();
-        self.layers.iter().map(layer).sum::<usize>() + self.norm.as_ref().map_or(0, LayerNorm::bytes) + self.globals.as_ref().map_or(0, Globals::bytes)
+        self.layers.iter().map(layer).sum::<usize>()
+            + self.norm.as_ref().map_or(0, LayerNorm::bytes)
+            + self.globals.as_ref().map_or(0, Globals::bytes)
     }
 
     /// The most tokens of a document, if there is a limit.

@@ -55,7 +55,8 @@ impl PegasusX {
     /// Fails if the size is 0, or odd where blocks are staggered: there is no half of it.
     pub fn with_blocks(self, size: usize, staggered: bool) -> Result<Self> {
         if size == 0 || (staggered && !size.is_multiple_of(2)) {
-            let even = if staggered { "blocks that are staggered by half a block have an even number of tokens" } else { "a block has a token" };
+            let even =
+                if staggered { "blocks that are staggered by half a block have an even number of tokens" } else { "a block has a token" };
             return Err(Error::new(format!("config.json: `block_size` is {size}")).hint(even));
         }
         Ok(Self { visible: Visible::Own { size, shift: if staggered { size / 2 } else { 0 } }, ..self })
@@ -115,3 +116,6 @@ impl Reader for PegasusX {
         out.forward(&tensor(mixed, xs.shape())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

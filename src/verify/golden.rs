@@ -50,11 +50,7 @@ impl Golden {
 
     /// Keys that nobody compares.
     pub fn other(&self) -> Vec<String> {
-        self.tensors
-            .keys()
-            .filter(|k| !KNOWN.contains(&k.as_str()) && !HIDDEN.iter().any(|stack| k.starts_with(stack)))
-            .cloned()
-            .collect()
+        self.tensors.keys().filter(|k| !KNOWN.contains(&k.as_str()) && !HIDDEN.iter().any(|stack| k.starts_with(stack))).cloned().collect()
     }
 
     /// How far greedy and beam search go.
