@@ -50,7 +50,8 @@ fn what_reaches_over_everything_is_full() {
         ("bart", "window", 126, 124),
         ("mbart", "window", 126, 124),
         ("pegasus", "window", 126, 124),
-        ("led", "window", 126, 124),
+        // its first token sees and is seen by all anyway
+        ("led", "window", 126, 122),
         ("pegasus_x", "block", 128, 126),
     ] {
         let full = run(model_type, &chosen("full"), &LENGTHS);
