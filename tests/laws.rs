@@ -1,5 +1,5 @@
 //! Laws that every architecture of the registry keeps, on its tiny configuration with made-up weights, in every precision, and every attention variant
-//! in a stack of `effattn_lm`. Equality means the same bits.
+//! in a stack of `effattn_lm`, and every other attention that its weights run with. Equality means the same bits.
 
 use effattn::arch::{Arch, REGISTRY};
 use effattn::kernel::precision::Precision::{self, *};
@@ -29,7 +29,17 @@ impl Case {
 /// Weights and caches.
 const HELD: [(Precision, Precision); 4] = [(F32, F32), (Bf16, F32), (Int8, F32), (Bf16, Bf16)];
 
-/// The causal configurations: every architecture's own, and one of `effattn_lm` for every entry that a variant names.
+/// A choice of `--attention` of which tiny documents see something: `window=N` becomes `window=6`.
+fn small(choice: &str) -> String {
+    match choice.split_once('=') {
+        Some((name @ ("window" | "block"), _)) => format!("{name}=6"),
+        Some((name, _)) => format!("{name}=3"),
+        None => choice.to_owned(),
+    }
+}
+
+/// The causal configurations: every architecture's own, one of `effattn_lm` for every entry that a variant names, and one for every
+/// [`Arch::attentions`].
 fn configurations() -> Vec<(&'static Arch, Value, Growth, String)> {
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("a tiny configuration is JSON");
     // a stack grows as the variant of it that grows most
@@ -56,12 +66,19 @@ fn configurations() -> Vec<(&'static Arch, Value, Growth, String)> {
             (lm, config, spec.state, format!("effattn_lm {entry}"))
         })
     });
+    let chosen = REGISTRY.iter().flat_map(|arch| {
+        arch.attentions.iter().map(move |name| {
+            let (mut config, choice) = (parse(arch.tiny), small(name));
+            config["attention_choice"] = json!(choice);
+            (arch, config, growth(arch), format!("{} --attention {choice}", arch.model_type))
+        })
+    });
     // what reads whole texts is left to tests/readers.rs
     let decodes = |arch: &Arch, config: &Value| {
         let loaded = (arch.load)(config, &Arc::new(Store::blueprint()).root());
         loaded.expect("a tiny model loads").model.info().reads_only.is_none()
     };
-    own.chain(variants).filter(|(arch, config, ..)| decodes(arch, config)).collect()
+    own.chain(variants).chain(chosen).filter(|(arch, config, ..)| decodes(arch, config)).collect()
 }
 
 /// Every configuration with its tiny model, in every precision.

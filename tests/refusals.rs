@@ -89,3 +89,30 @@ fn quirks_are_on_for_verify_and_off_when_mended() {
     assert_eq!(effattn(&["verify", "-m", &model, "--golden", &golden, "--mended"]).status.code(), Some(4));
     assert_eq!(said(&["verify", "-m", &model, "--golden", &golden, "--mended", "--reference-quirks"]).0, Some(2));
 }
+
+/// An attention that the weights do not know, or that says nothing, is a mistake of the call; one that they know is another computation.
+#[test]
+fn an_attention_that_the_family_does_not_have_is_refused() {
+    let verify = |case: &str, choice: &str| {
+        let dir = copy(case, |_| ());
+        said(&["verify", "-m", &path(&dir, ""), "--golden", &path(&dir, "expected.safetensors"), "--attention", choice])
+    };
+    for (case, choice, what) in [
+        ("led-windows", "block=8", "`led` does not run with `--attention block=8`"),
+        ("led-windows", "sparse", "`led` does not run with `--attention sparse`"),
+        ("bart-plain", "paper=1", "`bart` does not run with `--attention paper=1`"),
+        ("gpt2-plain", "full", "`gpt2` does not run with `--attention full`"),
+        ("led-windows", "window=7", "odd"),
+        ("led-windows", "window", "needs a number"),
+        ("pegasus-x-plain", "window=8", "`pegasus_x` does not run with `--attention window=8`"),
+        ("pegasus-x-plain", "block=7", "staggers"),
+    ] {
+        let (code, line) = verify(case, choice);
+        assert_eq!((code, line.contains(what)), (Some(2), true), "{case} {choice}: {line}");
+    }
+    for (case, choice, code) in
+        [("bart-plain", "full", 0), ("bart-plain", "window=2", 4), ("led-windows", "full", 4), ("pegasus-x-plain", "block=2", 4)]
+    {
+        assert_eq!(verify(case, choice).0, Some(code), "{case} {choice}");
+    }
+}

@@ -109,3 +109,59 @@ impl FeedForward {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::linear::{Layout, Packed};
+    use crate::kernel::testing::noise;
+    use std::sync::Arc;
+
+    const D: usize = 24;
+    const INNER: usize = 40;
+
+    fn weights() -> [Vec<f32>; 3] {
+        [1, 2, 3].map(|seed| noise(D * INNER, seed).iter().map(|x| x / 4.0).collect())
+    }
+
+    fn gated(activation: Activation) -> FeedForward {
+        let [gate, up, down] = weights();
+        let linear = |w: &[f32], shape| Linear::from_packed(Arc::new(Packed::new(w, shape, Layout::OutIn, None)));
+        FeedForward::Gated { gate: linear(&gate, (INNER, D)), up: linear(&up, (INNER, D)), down: linear(&down, (D, INNER)), activation }
+    }
+
+    fn run(f: &FeedForward, x: &[f32]) -> Vec<f32> {
+        let out = tensor(x.to_vec(), (x.len() / D, D)).and_then(|x| f.forward(&x)).unwrap();
+        assert_eq!(out.dims(), [x.len() / D, D]);
+        out.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_gate_multiplies_what_it_is_the_activation_of() {
+        let ([gate, up, down], x) = (weights(), noise(7 * D, 9));
+        let times = |w: &[f32], x: &[f64]| -> Vec<f64> {
+            w.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum()).collect()
+        };
+        let cases: [(Activation, fn(f64) -> f64); 2] = [(Activation::Silu, |x| x / (1.0 + (-x).exp())), (Activation::Relu, |x| x.max(0.0))];
+        for (activation, f) in cases {
+            let got = run(&gated(activation), &x);
+            for (x, got) in x.chunks_exact(D).zip(got.chunks_exact(D)) {
+                let x: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+                let inner: Vec<f64> = times(&gate, &x).iter().zip(times(&up, &x)).map(|(g, u)| f(*g) * u).collect();
+                for (got, want) in got.iter().zip(times(&down, &inner)) {
+                    assert!((f64::from(*got) - want).abs() < 1e-5, "{activation:?}: {got} {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_gated_row_has_the_same_bits_in_any_batch() {
+        let (f, x) = (gated(Activation::GeluTanh), noise(500 * D, 5));
+        let all = run(&f, &x);
+        for n in [1, 3, 64] {
+            let parts: Vec<f32> = x.chunks(n * D).flat_map(|x| run(&f, x)).collect();
+            assert!(parts == all, "{n} rows at a time");
+        }
+    }
+}

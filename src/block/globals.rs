@@ -84,3 +84,57 @@ impl Globals {
         Ok(out.narrow(0, rows, n)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{Activation, EncoderLayer, FeedForward, Heads, Linear, Order, Projections};
+    use crate::kernel::testing::noise;
+    use crate::mixer::{PegasusX, Reader, Softmax};
+    use crate::weights::Store;
+    use std::sync::Arc;
+
+    const D: usize = 24;
+
+    fn encoder(w: &Weights, layers: usize, reader: impl Fn(Heads, Projections) -> Box<dyn Reader>) -> Result<Encoder> {
+        let layer = |i: usize| {
+            let w = w.pp(i);
+            let norm = |name: &str| LayerNorm::load(&w.pp(name), D, 1e-5);
+            let (up, down) = (Linear::load(&w.pp("fc1"), (40, D))?, Linear::load(&w.pp("fc2"), (D, 40))?);
+            Ok(EncoderLayer {
+                reader: reader(Heads::new(D, 3)?, Projections::load(&w, (D, D), false)?),
+                reader_norm: norm("self_attn_layer_norm")?,
+                feed_forward: FeedForward::new(up, down, Activation::Gelu),
+                feed_forward_norm: norm("final_layer_norm")?,
+                recurrent: None,
+            })
+        };
+        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
+        Ok(Encoder { order: Order::Pre, layers, norm: Some(LayerNorm::load(&w.pp("layer_norm"), D, 1e-5)?), globals: None })
+    }
+
+    /// Without global rows it is the stack that every other encoder is, to the bit, in all that is recorded; with some it is another.
+    #[test]
+    fn no_global_rows_are_a_plain_stack() -> Result<()> {
+        let store = Arc::new(Store::random(3));
+        let w = store.root();
+        let documents = Documents::new(vec![9, 1, 30], vec![])?;
+        let run = |encoder: &Encoder| -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+            let probe = Probe::on();
+            let out = encoder.forward(tensor(noise(40 * D, 1), (40, D))?, &documents, &probe)?;
+            let mut all: Vec<(String, Tensor)> = probe.take().into_iter().filter(|(name, _)| name.starts_with("encoder.")).collect();
+            all.push(("out".to_owned(), out));
+            all.into_iter().map(|(name, x)| Ok((name, x.to_vec2()?))).collect()
+        };
+        for layers in [1, 3] {
+            let plain = encoder(&w, layers, |heads, p| Box::new(Softmax::new(heads, p)))?;
+            for count in [0, 2] {
+                let mut with = encoder(&w, layers, |heads, p| Box::new(PegasusX::new(heads, p, count)))?;
+                with.globals = Some(Globals::load(&w, (count, D), layers, 1e-5)?);
+                assert_eq!(run(&plain)? == run(&with)?, count == 0, "{layers} layers, {count} global rows");
+                assert_eq!(with.bytes() - plain.bytes(), (count * D + layers * 2 * D) * 4);
+            }
+        }
+        Ok(())
+    }
+}

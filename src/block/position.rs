@@ -285,3 +285,44 @@ impl Digits {
         add(row, &sum);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(d: usize, p: usize) -> Vec<f32> {
+        Positions::angles(d).and_then(|x| x.forward([p].into_iter())).and_then(|x| Ok(x.to_vec2()?)).unwrap().remove(0)
+    }
+
+    /// What the reference's module says, whose f32 angles are off by 1e-3 so far into a text; and the definition where they are not.
+    #[test]
+    fn angles_are_rounded_as_the_reference_rounds_them() {
+        let far = [
+            [0.394_651_44, 0.394_937_96, -0.707_922_99, 0.999_990_17, -0.765_161_34, 0.165_393_92, 0.026_173_694, 0.342_596_02],
+            [0.908_538_82, 0.682_768_23, -0.673_242_51, 0.248_974_53, -0.790_852_67, -0.635_863_84, 0.114_010_71, 0.997_722_51],
+            [-0.918_830_93, 0.918_707_79, -0.706_289_65, -0.004_433_512_2, -0.643_838_58, 0.986_227_57, -0.999_657_39, -0.939_482_81],
+            [0.417_800_43, -0.730_634_99, -0.739_421_78, 0.968_510_03, -0.612_006_6, 0.771_801_23, -0.993_479_49, -0.067_452_245],
+        ];
+        for (got, want) in row(32, 16_383).iter().zip(far.concat()) {
+            assert!((got - want).abs() < 1e-6, "{got} {want}");
+        }
+        for d in [4, 6, 48, 768] {
+            for p in [0usize, 1, 2, 31] {
+                let angle = |k: usize| p as f64 * (-(k as f64) * 10_000f64.ln() / (d / 2 - 1) as f64).exp();
+                for (f, x) in row(d, p).into_iter().enumerate() {
+                    let want = if f < d / 2 { angle(f).sin() } else { angle(f - d / 2).cos() };
+                    assert!((f64::from(x) - want).abs() < 5e-6, "{d} {p} {f}: {x} {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn angles_need_features_in_pairs_and_two_waves() {
+        for d in [0, 1, 2, 3, 7] {
+            assert!(Positions::angles(d).is_err_and(|e| e.message().contains("`d_model`")), "{d}");
+        }
+        let three = Positions::angles(4).unwrap().up_to(3);
+        assert_eq!((three.limit(), three.forward(0..3).is_ok(), three.forward(3..4).is_err()), (Some(3), true, true));
+    }
+}

@@ -1,14 +1,14 @@
 //! Pegasus-X's attention: blocks that see themselves, and global rows that see and are seen by all (Phang et al. 2022,
 //! <https://arxiv.org/abs/2208.04347>, sections 3.2 and 3.3), as its encoder has it (transformers:src/transformers/models/pegasus_x/modeling_pegasus_x.py).
 //!
-//! A document has G global rows beside its tokens. Token i sees the global rows and { j : ⌊(j + s) / B⌋ = ⌊(i + s) / B⌋ } in one softmax, with s = B/2 in every
+//! A document has g global rows beside its tokens. Token i sees the global rows and { j : ⌊(j + s) / B⌋ = ⌊(i + s) / B⌋ } in one softmax, with s = B/2 in every
 //! second layer where blocks are staggered and 0 else; a global row sees the global rows and all tokens in one softmax. Tokens and global rows have the
 //! same projections.
 //!
 //! | here | paper |
 //! |---|---|
 //! | `size`, `shift` | block size B; what staggered blocks are shifted by, B/2 |
-//! | `globals` | number of global tokens |
+//! | `globals` | g, number of global tokens |
 //!
 //! Loads: `self_attn` of Pegasus-X's encoder. Differs from the reference in nothing but memory and time: it pads no document to whole blocks, and no
 //! staggered layer by another. So a block at an end that is shorter than the others stays so.
@@ -116,3 +116,6 @@ impl Reader for PegasusX {
         out.forward(&tensor(mixed, xs.shape())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -304,6 +304,80 @@ fn norms_are_those_of_f64_at_any_width() {
     }
 }
 
+/// The root-mean-square norm: no mean is taken away, nothing is added.
+#[test]
+fn norms_that_are_not_centred_are_those_of_f64_at_any_width() {
+    for isa in paths() {
+        for d in [1, 7, 8, 9, 16, 17, 24, 333, 1024] {
+            let n = 3 * d;
+            let (x, f) = (noise(n + 1, 1), noise(n + 1, 2));
+            // away from 0, so that a mean that was taken away would show
+            let (x, f): (Vec<f32>, Vec<f32>) = (x[1..].iter().map(|x| x + 0.5).collect(), f[1..].to_vec());
+            let (x, f, weight) = (Guarded::new(&x), Guarded::new(&f), Guarded::new(&noise(d, 3)));
+            let norm = Norm { weight: &weight, bias: &[], eps: 1e-3, centred: false };
+            let want = |x: &[f32]| -> Vec<f64> {
+                let row = |x: &[f32]| {
+                    let square = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / d as f64;
+                    x.iter().zip(&*weight).map(|(x, w)| f64::from(*x) / (square + 1e-3).sqrt() * f64::from(*w)).collect::<Vec<_>>()
+                };
+                x.chunks_exact(d).flat_map(row).collect()
+            };
+            let close = |got: &[f32], want: Vec<f64>| {
+                assert_eq!(got.len(), want.len());
+                for (got, want) in got.iter().zip(want) {
+                    assert!((f64::from(*got) - want).abs() <= 1.2e-7 * want.abs().max(1e-6), "{} {d}: {got} {want}", isa.name());
+                }
+            };
+            close(&norm::on_path(isa, &x, None, None, norm), want(&x));
+            let mut sum = Vec::new();
+            let both = norm::on_path(isa, &x, Some(&f), Some(&mut sum), norm);
+            close(&both, want(&sum));
+            // a bias of zeros is none
+            let zeros = vec![0.0; d];
+            assert_eq!(norm::on_path(isa, &x, Some(&f), None, Norm { bias: &zeros, ..norm }), both);
+        }
+    }
+}
+
+/// Rows of several norms, one behind the other, are what each norm makes of its own.
+#[test]
+fn appended_rows_are_those_of_their_norms() {
+    let (d, rows) = (40, [3, 0, 200]);
+    let (x, f) = (noise(203 * d, 1), noise(203 * d, 2));
+    let (mut sum, mut out) = (vec![7.0], vec![8.0, 9.0]);
+    let (mut sums, mut outs) = (sum.clone(), out.clone());
+    let mut at = 0;
+    for (i, rows) in rows.into_iter().enumerate() {
+        let (weight, bias) = (noise(d, 10 + i as u64), noise(d, 20 + i as u64));
+        let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5, centred: true };
+        let (x, f) = (&x[at..at + rows * d], &f[at..at + rows * d]);
+        append_layer_norm(x, f, (&mut sum, &mut out), norm);
+        let mut one = Vec::new();
+        outs.extend(add_layer_norm(x, f, Some(&mut one), norm));
+        sums.extend(one);
+        at += rows * d;
+    }
+    assert_eq!((bits(&sum), bits(&out)), (bits(&sums), bits(&outs)));
+    assert_eq!((sum.len(), out.len()), (1 + 203 * d, 2 + 203 * d));
+}
+
+/// Products number by number, in one part and in several.
+#[test]
+fn products_are_those_of_f32() {
+    for n in [0, 1, 15, 4 * TASK, 8 * TASK + 7, 20 * TASK] {
+        let (mut x, y) = (noise(n, 1), noise(n, 2));
+        let want: Vec<f32> = x.iter().zip(&y).map(|(x, y)| x * y).collect();
+        multiply(&mut x, &y);
+        assert_eq!(bits(&x), bits(&want), "{n}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "as many numbers")]
+fn products_need_as_many_numbers_on_both_sides() {
+    multiply(&mut [1.0, 2.0], &[1.0]);
+}
+
 #[test]
 fn a_row_is_normalised_as_if_alone_and_by_any_thread() {
     let (d, rows) = (257, 300);
