@@ -29,7 +29,7 @@ pub use batch::BatchSize;
 pub use fit::Overflow;
 pub use generate::GenerateArgs;
 
-use super::{Exit, open};
+use super::{Exit, located, open};
 use crate::checkpoint::Checkpoint;
 use crate::cli::CommonArgs;
 use crate::decode::Generation;
@@ -54,11 +54,13 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
         output::check(path, args.output.resume)?;
     }
-    decode(args, common.quiet, open(args.model.model.as_deref(), &args.model.weights, args.seed)?, out, &System::start())
+    let found = located(&args.model, common)?;
+    decode(args, common.quiet, open(found.as_ref(), &args.model.weights, args.seed)?, out, &System::start())
 }
 
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
+    let what = which(args, &checkpoint);
     let Checkpoint { name, model, tokenizer, config, generation_config, held, .. } = checkpoint;
     model.info().decodes()?;
     let generation = Generation::resolve(generation_config.as_ref(), &config, &args.generate.overrides())?;
@@ -76,7 +78,7 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
         global: args.input.global_tokens.clone(),
         clock,
     };
-    let (target, kept) = target(args, settings(args, &generation)?, out)?;
+    let (target, kept) = target(args, settings(args, what, &generation)?, out)?;
     if !quiet {
         introduce(&name, (model.info(), held), &generation, &kept);
         if args.documents.is_empty() && std::io::stdin().is_terminal() {
@@ -116,12 +118,20 @@ fn codec(args: &DecodeArgs, name: &str, tokenizer: Option<tokenizers::Tokenizer>
     }
 }
 
+/// The model as a run that is gone on with must find it: a directory, a repository's commit, or the embedded one.
+fn which(args: &DecodeArgs, checkpoint: &Checkpoint) -> String {
+    match (&checkpoint.commit, &args.model.model) {
+        (Some(commit), _) => format!("{}@{commit}", checkpoint.name),
+        (None, Some(dir)) => dir.canonicalize().unwrap_or_else(|_| dir.clone()).display().to_string(),
+        (None, None) => "the embedded one".to_owned(),
+    }
+}
+
 /// Everything that the records depend on, beside the documents: what a run that is gone on with must share.
-fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
-    let dir = args.model.model.as_ref().map(|m| m.canonicalize().unwrap_or_else(|_| m.clone()));
+fn settings(args: &DecodeArgs, model: String, generation: &Generation) -> Result<Settings> {
     let settings = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "model": dir.map_or("the embedded one".to_owned(), |d| d.display().to_string()),
+        "model": model,
         "random-weights": args.model.weights.random_weights,
         "dtype": format!("{:?}", args.model.weights.dtype),
         "kv-dtype": format!("{:?}", args.model.weights.kv_dtype),

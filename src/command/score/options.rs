@@ -1,6 +1,6 @@
 //! The options of each metric.
 
-use crate::cli::{WeightArgs, at_least_one};
+use crate::cli::{HubArgs, WeightArgs, at_least_one};
 use crate::metric::bleu::Smoothing;
 use crate::metric::tokenize::Tokenizer;
 use clap::{Args, ValueEnum};
@@ -111,9 +111,11 @@ pub enum RougeReferences {
 #[command(next_help_heading = "Perplexity")]
 #[allow(missing_docs, reason = "the fields' documentation is the help text")]
 pub struct PerplexityArgs {
-    /// Directory of the model [default: the model in this binary]
-    #[arg(long, value_name = "DIR")]
+    /// Directory of the model, or `org/name` of the Hugging Face cache [default: the model in this binary]
+    #[arg(long, value_name = "DIR|NAME")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub hub: HubArgs,
     #[command(flatten)]
     pub weights: WeightArgs,
     /// Documents that an encoder-decoder reads before it is asked for the text; one a line, or records

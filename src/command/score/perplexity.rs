@@ -5,6 +5,7 @@ use super::options::Bos;
 use crate::arch;
 use crate::checkpoint::Checkpoint;
 use crate::cli::{InitMemory, WeightArgs};
+use crate::command::locate::locate;
 use crate::command::open;
 use crate::document::Format;
 use crate::error::{Error, Result};
@@ -33,9 +34,10 @@ pub struct Scorer {
 
 impl Scorer {
     /// Loads the model; `seed` is that of random weights.
-    pub fn open(args: &ScoreArgs, seed: u64) -> Result<Self> {
+    pub fn open(args: &ScoreArgs, seed: u64, quiet: bool) -> Result<Self> {
         let own = &args.perplexity;
-        let mut checkpoint = open(own.model.as_deref(), &own.weights, seed)?;
+        let found = locate(own.model.as_deref(), &own.hub, !own.weights.random_weights, quiet)?;
+        let mut checkpoint = open(found.as_ref(), &own.weights, seed)?;
         let info = checkpoint.model.info();
         let wants_source = info.encoder_decoder;
         let sourced = own.source.is_some() || own.source_column.is_some();
