@@ -12,6 +12,9 @@ use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 mod embedded;
+mod words;
+
+pub use words::no_tokenizer;
 
 /// A loaded checkpoint.
 pub struct Checkpoint {
@@ -281,7 +284,18 @@ impl Checkpoint {
         let (tokenizer, loaded) = rayon::join(|| files.tokenizer.map(|t| tokenizer(&t)).transpose(), load);
         let (tokenizer, (store, held, loaded)) = (tokenizer?, loaded?);
         store.all_read(arch.ignored)?;
-        Ok(Self { name, commit: None, dir: None, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store, held })
+        Ok(Self {
+            name,
+            commit: None,
+            dir: None,
+            model: loaded.model,
+            tokenizer,
+            config,
+            generation_config,
+            unread: loaded.unread,
+            store,
+            held,
+        })
     }
 }
 

@@ -115,7 +115,7 @@ fn fetched(name: &Name, env: &Env, weights: bool, watch: &dyn Watch) -> Result<F
             }
             Err(_) => Err(error),
         },
-        Err(fetch::Trouble::Other(error)) => Err(error),
+        Err(fetch::Trouble::Broken(error) | fetch::Trouble::Other(error)) => Err(error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::bar::Bar;
 use crate::cli::HubArgs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::{self, Env, Found, Request};
 use crate::output::say;
 use std::cell::RefCell;
@@ -10,9 +10,17 @@ use std::path::Path;
 
 /// Finds what `-m` names, if it names something; `weights`: whether config.json is not enough.
 pub fn locate(model: Option<&Path>, hub: &HubArgs, weights: bool, quiet: bool) -> Result<Option<Found>> {
-    let Some(model) = model else { return Ok(None) };
+    let Some(model) = model else { return nameless(hub).map(|()| None) };
     let request = Request { model, revision: hub.revision.as_deref(), download: hub.download, weights };
     hub::find(&request, &Env::new(), &Lines { quiet, bar: RefCell::default() }).map(Some)
+}
+
+/// Refuses what is about names where there is none.
+pub fn nameless(hub: &HubArgs) -> Result<()> {
+    match hub.download || hub.revision.is_some() {
+        true => Err(Error::usage("`--download` and `--revision` are for a model that is named").hint("name it with `--model org/name`")),
+        false => Ok(()),
+    }
 }
 
 /// A bar for each file, on a terminal.

@@ -104,7 +104,9 @@ fn has(dir: &Path, file: &str) -> Result<bool> {
     match (path.is_file(), path.symlink_metadata().is_ok()) {
         (true, _) => Ok(true),
         (false, false) => Ok(false),
-        (false, true) => Err(Error::new(format!("`{}` leads to a file that is not there: it was removed, or never fetched", path.display()))),
+        (false, true) => {
+            Err(Error::new(format!("`{}` leads to a file that is not there: it was removed, or never fetched", path.display())))
+        }
     }
 }
 

@@ -51,7 +51,9 @@ impl Env {
             cache: path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")).or_else(|| beside("hub")),
             offline: is_true("HF_HUB_OFFLINE").or_else(|| is_true("TRANSFORMERS_OFFLINE")).unwrap_or(false),
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned()).trim_end_matches('/').to_owned(),
-            patience: Duration::from_secs(text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|s| s.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE)),
+            patience: Duration::from_secs(
+                text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|s| s.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE),
+            ),
             token: text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")),
             token_file: path("HF_TOKEN_PATH").or_else(|| beside("token")),
         }
@@ -63,8 +65,10 @@ impl Env {
         let stored = || self.token_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         let token = self.token.as_deref().and_then(clean).or_else(|| stored().as_deref().and_then(clean));
         match &token {
-            Some(token) if !token.bytes().all(|b| b.is_ascii_graphic()) => Err(Error::usage("HF_TOKEN, or the file of the token, holds no token")
-                .hint("a token is letters and figures in a row, and begins with `hf_`")),
+            Some(token) if !token.bytes().all(|b| b.is_ascii_graphic()) => {
+                Err(Error::usage("HF_TOKEN, or the file of the token, holds no token")
+                    .hint("a token is letters and figures in a row, and begins with `hf_`"))
+            }
             _ => Ok(token),
         }
     }
@@ -72,7 +76,8 @@ impl Env {
     /// The cache's folder.
     pub fn cache(&self) -> Result<&PathBuf> {
         self.cache.as_ref().ok_or_else(|| {
-            Error::new("there is no home directory to look for the Hugging Face cache in").hint("say where it is with HF_HOME or HF_HUB_CACHE")
+            Error::new("there is no home directory to look for the Hugging Face cache in")
+                .hint("say where it is with HF_HOME or HF_HUB_CACHE")
         })
     }
 }
@@ -92,13 +97,7 @@ mod tests {
 
     #[test]
     fn the_cache_is_where_huggingface_hub_has_it() {
-        let all = [
-            ("HF_HUB_CACHE", "/a"),
-            ("HUGGINGFACE_HUB_CACHE", "/b"),
-            ("HF_HOME", "/c"),
-            ("XDG_CACHE_HOME", "/d"),
-            ("HOME", "/e"),
-        ];
+        let all = [("HF_HUB_CACHE", "/a"), ("HUGGINGFACE_HUB_CACHE", "/b"), ("HF_HOME", "/c"), ("XDG_CACHE_HOME", "/d"), ("HOME", "/e")];
         let places = ["/a", "/b", "/c/hub", "/d/huggingface/hub", "/e/.cache/huggingface/hub"];
         for (i, place) in places.iter().enumerate() {
             assert_eq!(cache(&all[i..]), *place);

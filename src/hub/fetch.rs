@@ -4,7 +4,7 @@ use super::Watch;
 use super::cache::{CONFIG, INDEX, OPTIONAL, WEIGHTS, shards};
 use super::env::Env;
 use super::name::{Name, is_commit};
-use super::transfer::{Announced, Ask, Client, Incoming};
+use super::transfer::{Announced, Ask, Client, Incoming, ODD};
 use crate::error::{Error, Result};
 use crate::report::bytes;
 use crate::weights;
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub enum Trouble {
     /// The server cannot be asked now: what the cache has may do.
     Unreachable(Error),
+    /// A transfer ended too early: what came of it stays.
+    Broken(Error),
     /// Anything else.
     Other(Error),
 }
@@ -76,7 +78,7 @@ impl<'a> Remote<'a> {
         let lies = !is_commit(&info.sha) || name.is_pinned() && info.sha != name.revision;
         if lies {
             let error = Error::new(format!("`{}`: the server names no commit for revision `{}`", name.id, name.revision));
-            return Err(error.hint("check HF_ENDPOINT: is it a Hugging Face hub?").into());
+            return Err(error.hint(ODD).into());
         }
         let pinned = Repo::with_revision(name.id.clone(), RepoType::Model, info.sha.clone());
         // the addresses are its part, the requests are the client's
@@ -121,7 +123,8 @@ impl<'a> Remote<'a> {
 
     /// The first files of a kind, for messages.
     fn listed(&self, kind: impl Fn(&str) -> bool) -> String {
-        let all: Vec<String> = self.info.siblings.iter().filter(|s| kind(&s.rfilename)).map(|s| format!("`{}`", s.rfilename.escape_debug())).collect();
+        let all: Vec<String> =
+            self.info.siblings.iter().filter(|s| kind(&s.rfilename)).map(|s| format!("`{}`", s.rfilename.escape_debug())).collect();
         match all.len() {
             0 => "none".to_owned(),
             1..=6 => all.join(", "),
@@ -222,7 +225,10 @@ impl<'a> Remote<'a> {
             };
             at += n as u64;
             if most.is_some_and(|most| at > most) {
-                return Err(ask.error(&format!("the server sends more than the {} bytes that it announces", most.unwrap_or(0))).hint(LIE).into());
+                return Err(ask
+                    .error(&format!("the server sends more than the {} bytes that it announces", most.unwrap_or(0)))
+                    .hint(LIE)
+                    .into());
             }
             into.write_all(&buffer[..n]).map_err(failed)?;
         }
@@ -233,13 +239,14 @@ impl<'a> Remote<'a> {
     }
 }
 
-const LIE: &str = "nothing of it was kept; run it again, and if it stays so, the server (HF_ENDPOINT) or a proxy between is not to be trusted";
+const LIE: &str =
+    "nothing of it was kept; run it again, and if it stays so, the server (HF_ENDPOINT) or a proxy between is not to be trusted";
 
 /// A connection that ended too early; what came stays.
 fn broken(ask: &Ask, at: u64, most: Option<u64>, why: &str) -> Trouble {
     let of = most.map_or(String::new(), |n| format!(" of {n}"));
     let error = ask.error(&format!("the connection broke off after {at}{of} bytes ({why})"));
-    Trouble::Unreachable(error.hint("run it again with `--download`: it goes on there, or begins anew where the server cannot"))
+    Trouble::Broken(error.hint("run it again with `--download`: it goes on there, or begins anew where the server cannot"))
 }
 
 fn forget(part: &Path) {

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn what_is_no_name_is_no_path() {
         for text in [
-            "../x", "a/b/c", "/a", "./a", "a/", "a//b", "", "a/..", "..", ".", "-a", "a-", "a/.b", "a--b", "a..b", "a b", "a.git", "ü", "a\\b", "a/b\n", "~",
+            "../x", "a/b/c", "/a", "./a", "a/", "a//b", "", "a/..", "..", ".", "-a", "a-", "a/.b", "a--b", "a..b", "a b", "a.git", "ü",
+            "a\\b", "a/b\n", "~",
         ] {
             let error = parse(text, None).unwrap_err();
             assert!(error.message().ends_with("no such directory, and no name of a repository"), "{text}: {error}");

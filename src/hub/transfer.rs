@@ -12,6 +12,8 @@ use ureq::{Agent, Body};
 
 /// Addresses that a request may be sent on to.
 const HOPS: usize = 10;
+/// What to do about a server that does not behave like one.
+pub const ODD: &str = "check HF_ENDPOINT: is it a Hugging Face hub?";
 /// Most bytes of a description.
 const DESCRIPTION: u64 = 32 << 20;
 
@@ -81,7 +83,8 @@ impl Client {
     /// Of what the environment says. Fails if the address of the server is none.
     pub fn new(env: &Env) -> Result<Self> {
         let home = env.endpoint.parse::<Uri>().ok().as_ref().and_then(Origin::of).ok_or_else(|| {
-            Error::usage("HF_ENDPOINT is no address of a server").hint("for instance `https://huggingface.co`, which it is when it is not set")
+            Error::usage("HF_ENDPOINT is no address of a server")
+                .hint("for instance `https://huggingface.co`, which it is when it is not set")
         })?;
         let config = Agent::config_builder()
             .max_redirects(0)
@@ -96,7 +99,7 @@ impl Client {
     /// The description of a repository.
     pub fn describe(&self, ask: &Ask) -> Got<hf_hub::api::RepoInfo> {
         let (response, _) = self.send(ask, "GET", None, &Follow::All)?;
-        let odd = |what: String| Trouble::Other(Error::new(format!("`{}`: {what}", self.home.1)).hint("check HF_ENDPOINT: is it a Hugging Face hub?"));
+        let odd = |what: String| Trouble::Other(Error::new(format!("`{}`: {what}", self.home.1)).hint(ODD));
         let mut text = String::new();
         let body = response.into_body().into_with_config().limit(DESCRIPTION).reader();
         body.take(DESCRIPTION).read_to_string(&mut text).map_err(|e| self.broken(&e))?;
@@ -106,7 +109,7 @@ impl Client {
     /// How a file is announced; nothing of it comes.
     pub fn announced(&self, ask: &Ask) -> Got<Announced> {
         let (response, linked) = self.send(ask, "HEAD", None, &Follow::Home)?;
-        let odd = |what: &str| Trouble::Other(ask.error(what).hint("check HF_ENDPOINT: is it a Hugging Face hub?"));
+        let odd = |what: &str| Trouble::Other(ask.error(what).hint(ODD));
         let etag = text(&linked, "x-linked-etag").or_else(|| text(&linked, "etag")).ok_or_else(|| odd("the server sends no ETag"))?;
         let etag = etag.trim_start_matches("W/").trim_matches('"');
         // it becomes the name of a file
@@ -127,7 +130,8 @@ impl Client {
         let (from, bytes) = match (status, from) {
             (206, from) => {
                 let told = range.as_deref().and_then(parts).filter(|(first, _)| *first == from);
-                let (_, whole) = told.ok_or_else(|| Trouble::Other(ask.error("the server sends another part than the one asked for")))?;
+                let (_, whole) =
+                    told.ok_or_else(|| Trouble::Other(ask.error("the server sends another part than the one asked for").hint(ODD)))?;
                 (from, whole)
             }
             _ => (0, length),
@@ -137,7 +141,7 @@ impl Client {
 
     /// A request and where it leads. The token goes to the server of the environment and to no other; headers are those of its answers alone.
     fn send(&self, ask: &Ask, method: &str, from: Option<u64>, follow: &Follow) -> Got<(Response<Body>, HeaderMap)> {
-        let mut uri: Uri = ask.url.parse().map_err(|_| Trouble::Other(ask.error("its address is none")))?;
+        let mut uri: Uri = ask.url.parse().map_err(|_| Trouble::Other(ask.error("its address is none").hint(ODD)))?;
         let mut own = HeaderMap::new();
         for _ in 0..=HOPS {
             let at_home = Origin::of(&uri).is_some_and(|origin| origin == self.home);
@@ -158,9 +162,13 @@ impl Client {
             let Some(next) = location(&response) else {
                 return if response.status().is_success() { Ok((response, own)) } else { Err(self.refused(ask, &uri, &response)) };
             };
-            let next = next.and_then(|next| resolve(&uri, &next)).ok_or_else(|| Trouble::Other(ask.error("the server sends on to no address")))?;
+            let next = next
+                .and_then(|next| resolve(&uri, &next))
+                .ok_or_else(|| Trouble::Other(ask.error("the server sends on to no address").hint(ODD)))?;
             if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
-                return Err(Trouble::Other(ask.error("the server sends on from https to an address without it").hint("such a file could be anybody's")));
+                return Err(Trouble::Other(
+                    ask.error("the server sends on from https to an address without it").hint("such a file could be anybody's"),
+                ));
             }
             let leaves = Origin::of(&next).is_none_or(|origin| origin != self.home);
             if leaves && matches!(follow, Follow::Home) {
@@ -168,7 +176,10 @@ impl Client {
             }
             uri = next;
         }
-        Err(Trouble::Other(ask.error(&format!("the server sends on from one address to the next, more than {HOPS} times")).hint("try later, or check HF_ENDPOINT")))
+        Err(Trouble::Other(
+            ask.error(&format!("the server sends on from one address to the next, more than {HOPS} times"))
+                .hint("try later, or check HF_ENDPOINT"),
+        ))
     }
 
     /// What an answer other than the one asked for means.
@@ -189,17 +200,21 @@ impl Client {
                 .hint("check the name, and the token: HF_TOKEN, or the file that `hf auth login` writes"),
             (401, _) => Error::new(format!("`{name}` is not there, or gated or private (401)"))
                 .hint(format!("check the name; for a gated or private one give a token in HF_TOKEN ({page})")),
-            (404, "RevisionNotFound") => Error::new(format!("`{name}` has no revision `{revision}`")).hint("check `--revision`; without it, it is `main`"),
+            (404, "RevisionNotFound") => {
+                Error::new(format!("`{name}` has no revision `{revision}`")).hint("check `--revision`; without it, it is `main`")
+            }
             (404, "RepoNotFound") => Error::new(format!("there is no repository `{name}` on {}", self.home.1)).hint("check the name"),
             (404, _) => match ask.file {
                 Some(_) => ask.error("the server does not have it (404)").hint("try again: the repository may just have changed"),
                 None => Error::new(format!("there is no repository `{name}` with a revision `{revision}` on {} (404)", self.home.1))
                     .hint("check the name and `--revision`"),
             },
-            (416, _) => ask.error("the server does not go on where the last run stopped (416)"),
+            (416, _) => ask.error("the server does not go on where the last run stopped (416)").hint(ODD),
             (429, _) => ask.error("the server wants fewer requests (429)").hint("wait a while; a token in HF_TOKEN may do more"),
-            (500.., _) => return Trouble::Unreachable(ask.error(&format!("{} is in trouble ({status})", host(uri))).hint("try again later")),
-            _ => ask.error(&format!("{} answers with status {status}", host(uri))).hint("check HF_ENDPOINT: is it a Hugging Face hub?"),
+            (500.., _) => {
+                return Trouble::Unreachable(ask.error(&format!("{} is in trouble ({status})", host(uri))).hint("try again later"));
+            }
+            _ => ask.error(&format!("{} answers with status {status}", host(uri))).hint(ODD),
         };
         Trouble::Other(error)
     }

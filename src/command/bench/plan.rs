@@ -5,7 +5,7 @@ use super::case::{Case, Test};
 use super::entry::{Entry, Origin};
 use crate::checkpoint::{Outline, Shipped};
 use crate::cli::{CommonArgs, Dtype};
-use crate::command::locate::locate;
+use crate::command::locate::{locate, nameless};
 use crate::command::threads;
 use crate::error::{Error, Result};
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
@@ -72,6 +72,7 @@ impl Plan {
         let (random, options) = (args.weights.random_weights.then_some(seed), args.weights.options());
         let mut models: Vec<Entry> = Vec::new();
         if args.model.is_empty() {
+            nameless(&args.hub)?;
             let shipped = Shipped::all()
                 .into_iter()
                 .find(|s| s.weights)

@@ -124,6 +124,10 @@ pub struct PerplexityArgs {
     /// Column or key of the source [default: the first of document, article, text, input]
     #[arg(long, value_name = "NAME")]
     pub source_column: Option<String>,
+    /// Text before every source, for models trained with one; `''` for none [default: that of summarization in config.json's
+    /// task_specific_params]
+    #[arg(long, value_name = "TEXT")]
+    pub source_prefix: Option<String>,
     /// Tokens of a window [default: what the model holds]; of a segment where memory is carried
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub context: Option<usize>,

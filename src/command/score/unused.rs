@@ -83,6 +83,7 @@ fn perplexity(args: &ScoreArgs) -> Given {
         (own.weights.random_weights, "random-weights"),
         (own.source.is_some(), "source"),
         (own.source_column.is_some(), "source-column"),
+        (own.source_prefix.is_some(), "source-prefix"),
         (own.context.is_some(), "context"),
         (own.stride.is_some(), "stride"),
         (own.rolling, "rolling"),
