@@ -3,6 +3,7 @@
 use crate::adapter::Adapter;
 use crate::arch;
 use crate::error::{Error, Result};
+use crate::hub::{Found, Snapshot};
 use crate::kernel::precision::Precision;
 use crate::model::Model;
 use crate::weights::{Held, Store};
@@ -12,11 +13,18 @@ use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 mod embedded;
+mod words;
+
+pub use words::no_tokenizer;
 
 /// A loaded checkpoint.
 pub struct Checkpoint {
-    /// The directory's name, or that of the shipped model.
+    /// The directory's name, that of the repository, or that of the shipped model.
     pub name: String,
+    /// The commit of a repository's snapshot.
+    pub commit: Option<String>,
+    /// Its directory, if it has one.
+    pub dir: Option<PathBuf>,
     /// The model.
     pub model: Box<dyn Model>,
     /// tokenizer.json, if there is one.
@@ -198,6 +206,15 @@ impl Checkpoint {
         Self::with(dir, weights, options, set)
     }
 
+    /// The same for what was found, under the name by which it was.
+    pub fn found(found: &Found, options: &Options, set: Option<&Value>) -> Result<Self> {
+        let loaded = Self::open_with(&found.dir, options, set)?;
+        Ok(match &found.snapshot {
+            Some(Snapshot { name, commit }) => Self { name: name.clone(), commit: Some(commit.clone()), ..loaded },
+            None => loaded,
+        })
+    }
+
     /// The layer alone that a directory holds in place of a model, if it does.
     pub fn layer(dir: &Path, options: &Options) -> Result<Option<arch::Layer>> {
         let Ok(text) = std::fs::read(dir.join("config.json")) else { return Ok(None) };
@@ -256,11 +273,12 @@ impl Checkpoint {
         })?;
         let files = Files { config: &config, set, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
-        Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
+        let loaded = Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
             let ours = ["config.json", "generation_config.json", "tokenizer.json"].iter().any(|f| e.message().starts_with(f));
             if ours { e.within(dir) } else { e }
-        })
+        })?;
+        Ok(Self { dir: Some(dir.to_owned()), ..loaded })
     }
 
     /// The model that is part of the program.
@@ -293,7 +311,18 @@ impl Checkpoint {
         let (tokenizer, loaded) = rayon::join(|| files.tokenizer.map(|t| tokenizer(&t)).transpose(), load);
         let (tokenizer, (store, held, loaded)) = (tokenizer?, loaded?);
         store.all_read(arch.ignored)?;
-        Ok(Self { name, model: loaded.model, tokenizer, config, generation_config, unread: loaded.unread, store, held })
+        Ok(Self {
+            name,
+            commit: None,
+            dir: None,
+            model: loaded.model,
+            tokenizer,
+            config,
+            generation_config,
+            unread: loaded.unread,
+            store,
+            held,
+        })
     }
 }
 

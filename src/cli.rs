@@ -61,12 +61,27 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// Directory with config.json, model.safetensors (or its shards), tokenizer.json and generation_config.json [default: the model in this binary]
-    #[arg(short, long, value_name = "DIR")]
+    /// Directory with config.json, model.safetensors (or its shards), tokenizer.json and generation_config.json, or `org/name` of the Hugging
+    /// Face cache [default: the model in this binary]
+    #[arg(short, long, value_name = "DIR|NAME")]
     pub model: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub hub: HubArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub weights: WeightArgs,
+}
+
+/// How a model is found by its name.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HubArgs {
+    /// Branch, tag or commit of a model that is named `org/name` [default: main]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Fetch what the cache does not have of a model that is named `org/name` (HF_TOKEN, HF_ENDPOINT, HF_HOME count as everywhere)
+    #[arg(long)]
+    pub download: bool,
 }
 
 /// How a model's weights are held.

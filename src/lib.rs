@@ -7,7 +7,7 @@
 //! | how does a directory become a model? | [`checkpoint`], [`weights`], [`adapter`], [`arch`] |
 //! | what is a model made of? | [`block`], [`mixer`], [`kernel`] |
 //! | what does a model promise, and what does it remember? | [`model`], [`memory`] |
-//! | how do checkpoints from elsewhere come in? | [`convert`] |
+//! | how do checkpoints from elsewhere come in? | [`convert`], [`hub`] |
 //! | how do logits become text? | [`decode`] |
 //! | which texts belong together, and how good are they? | [`segments`], [`metric`] |
 //! | is it the reference's model? | [`verify`] |
@@ -51,6 +51,7 @@ pub mod convert;
 pub mod decode;
 pub mod document;
 pub mod error;
+pub mod hub;
 pub mod kernel;
 pub mod machine;
 pub mod memory;

@@ -280,8 +280,23 @@ impl Store {
     }
 }
 
-/// The files an index names, each once.
+/// Fails if a file is not a safetensors file as long as its header says.
+pub fn check(path: &Path) -> Result<()> {
+    File::open(path).map(drop)
+}
+
+/// The files an index names, each once. All are there.
 fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+    let files = shards_named(dir, index)?;
+    match files.iter().find(|f| !f.exists()) {
+        Some(missing) => Err(Error::new(format!("{}: missing, though {} names it", missing.display(), index.display()))
+            .hint("fetch all shards of the checkpoint")),
+        None => Ok(files),
+    }
+}
+
+/// The same whether they are there or not; none lies outside of the directory.
+pub fn shards_named(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
     let at = index.display();
     let bad = |what: String| Error::new(format!("{at}: {what}")).hint("the index must hold `weight_map`: {tensor: file}");
     let text = std::fs::read_to_string(index).map_err(|e| bad(e.to_string()))?;
@@ -295,12 +310,7 @@ fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
         }
         files.insert(dir.join(file));
     }
-    match files.iter().find(|f| !f.exists()) {
-        Some(missing) => {
-            Err(Error::new(format!("{}: missing, though {at} names it", missing.display())).hint("fetch all shards of the checkpoint"))
-        }
-        None => Ok(files.into_iter().collect()),
-    }
+    Ok(files.into_iter().collect())
 }
 
 /// The tensors below one name: `w.pp("self_attn").get("q_proj.weight", &[d, d])`.

@@ -29,11 +29,11 @@ pub use batch::BatchSize;
 pub use fit::Overflow;
 pub use generate::GenerateArgs;
 
-use super::{Exit, open};
+use super::{Exit, located, open};
 use crate::adapter::Summary;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::CommonArgs;
-use crate::decode::Generation;
+use crate::decode::{Generation, Task, source_prefix};
 use crate::document::{self, Documents};
 use crate::error::{Error, Result};
 use crate::kernel::precision::Precision;
@@ -55,20 +55,27 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
         output::check(path, args.output.resume)?;
     }
-    decode(args, common.quiet, open(args.model.model.as_deref(), &args.model.weights, args.seed)?, out, &System::start())
+    let found = located(&args.model, common)?;
+    decode(args, common.quiet, open(found.as_ref(), &args.model.weights, args.seed)?, out, &System::start())
 }
 
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
-    let Checkpoint { name, model, tokenizer, config, generation_config, held, store, .. } = checkpoint;
+    let what = which(args, &checkpoint);
+    let Checkpoint { name, dir, model, tokenizer, config, generation_config, held, store, .. } = checkpoint;
     model.info().decodes()?;
-    let generation = Generation::resolve(generation_config.as_ref(), &config, &args.generate.overrides())?;
+    let task = Task::summarization(&config, model.info().encoder_decoder)?;
+    let generation = Generation::resolve_for(task.as_ref(), generation_config.as_ref(), &config, &args.generate.overrides())?;
+    // ids hold what goes before them already
+    let task = task.filter(|_| !args.input.ids);
+    let prefix = source_prefix(args.input.source_prefix.as_deref(), task.as_ref())?;
     let sequences = generation.num_return_sequences;
     if args.output.stream && (generation.num_beams > 1 || sequences > 1) {
         return Err(Error::usage("`--stream` shows tokens as they are chosen, beam search and several sequences choose at the end")
             .hint("add `--num-beams 1 --num-return-sequences 1`, or leave out `--stream`"));
     }
-    let codec = codec(args, &name, tokenizer, model.info())?;
+    let tokenizer = tokenizer.ok_or_else(|| no_tokenizer(&name, dir.as_deref(), ", or give token ids with `--ids`"));
+    let codec = codec(args, prefix.as_deref().unwrap_or(""), tokenizer, model.info())?;
     let decoder = Decoder {
         model: model.as_ref(),
         codec,
@@ -77,9 +84,13 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
         global: args.input.global_tokens.clone(),
         clock,
     };
-    let (target, kept) = target(args, settings(args, &generation)?, out)?;
+    let (target, kept) = target(args, settings(args, (what, prefix.as_deref()), &generation)?, out)?;
     if !quiet {
         introduce(&name, (model.info(), held, store.adapter()), &generation, &kept);
+        if let Some(prefix) = &prefix {
+            let whose = if args.input.source_prefix.is_some() { "" } else { " (of config.json, `--source-prefix ''` leaves it out)" };
+            say(format_args!("source prefix: {prefix:?}{whose}"));
+        }
         if args.documents.is_empty() && std::io::stdin().is_terminal() {
             say("reading the document from the terminal, ctrl-d ends it");
         }
@@ -97,15 +108,11 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
 }
 
 /// How text becomes tokens for this model.
-fn codec(args: &DecodeArgs, name: &str, tokenizer: Option<tokenizers::Tokenizer>, info: &Info) -> Result<Codec> {
+fn codec(args: &DecodeArgs, prefix: &str, tokenizer: Result<tokenizers::Tokenizer>, info: &Info) -> Result<Codec> {
     if args.input.ids {
         return Ok(Codec::Ids { vocab_size: info.vocab_size });
     }
-    let tokenizer = tokenizer.ok_or_else(|| {
-        Error::new(format!("`{name}` has no tokenizer.json"))
-            .hint("put the checkpoint's tokenizer.json there, or give token ids with `--ids`")
-    })?;
-    let prefix = args.input.source_prefix.as_deref().unwrap_or("");
+    let tokenizer = tokenizer?;
     match (info.encoder_decoder, &args.input.template) {
         (true, Some(_)) => Err(Error::usage(format!("`--template` is for decoder-only models, `{}` has an encoder", info.model_type))
             .hint("`--source-prefix` puts text before the document")),
@@ -117,12 +124,20 @@ fn codec(args: &DecodeArgs, name: &str, tokenizer: Option<tokenizers::Tokenizer>
     }
 }
 
+/// The model as a run that is gone on with must find it: a directory, a repository's commit, or the embedded one.
+fn which(args: &DecodeArgs, checkpoint: &Checkpoint) -> String {
+    match (&checkpoint.commit, &args.model.model) {
+        (Some(commit), _) => format!("{}@{commit}", checkpoint.name),
+        (None, Some(dir)) => dir.canonicalize().unwrap_or_else(|_| dir.clone()).display().to_string(),
+        (None, None) => "the embedded one".to_owned(),
+    }
+}
+
 /// Everything that the records depend on, beside the documents: what a run that is gone on with must share.
-fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
-    let dir = args.model.model.as_ref().map(|m| m.canonicalize().unwrap_or_else(|_| m.clone()));
+fn settings(args: &DecodeArgs, (model, prefix): (String, Option<&str>), generation: &Generation) -> Result<Settings> {
     let settings = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "model": dir.map_or("the embedded one".to_owned(), |d| d.display().to_string()),
+        "model": model,
         "random-weights": args.model.weights.random_weights,
         "dtype": format!("{:?}", args.model.weights.dtype),
         "kv-dtype": format!("{:?}", args.model.weights.kv_dtype),
@@ -134,7 +149,7 @@ fn settings(args: &DecodeArgs, generation: &Generation) -> Result<Settings> {
         "input-format": format!("{:?}", args.input.input_format),
         "text-column": args.input.text_column,
         "on-overflow": format!("{:?}", args.input.on_overflow),
-        "source-prefix": args.input.source_prefix,
+        "source-prefix": prefix,
         "template": args.input.template,
         "ids": args.input.ids,
         "global-tokens": args.input.global_tokens,

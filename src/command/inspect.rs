@@ -7,10 +7,10 @@ mod texts;
 
 pub use args::CompareArgs;
 
-use super::{Exit, open};
+use super::{Exit, located, open};
 use crate::arch;
 use crate::checkpoint::Checkpoint;
-use crate::cli::{InspectArgs, ReportFormat};
+use crate::cli::{CommonArgs, InspectArgs, ReportFormat};
 use crate::document;
 use crate::error::Result;
 use crate::report::{bytes, grouped};
@@ -24,12 +24,13 @@ const LENGTHS: [usize; 3] = [1024, 4096, 16_384];
 const WRITTEN: usize = 128;
 
 /// Prints the checkpoint's facts, and the comparison of precisions if it was asked for.
-pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Exit> {
+pub fn run(args: &InspectArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     args.compare.check(&args.model.weights)?;
     document::check(args.compare.documents.as_slice(), &args.compare.reading())?;
-    let checkpoint = open(args.model.model.as_deref(), &args.model.weights, 0)?;
+    let found = located(&args.model, common)?;
+    let checkpoint = open(found.as_ref(), &args.model.weights, 0)?;
     let mut facts = facts(&checkpoint)?;
-    let comparison = args.compare.compare_dtypes.then(|| Comparison::of(args, checkpoint)).transpose()?;
+    let comparison = args.compare.compare_dtypes.then(|| Comparison::of(args, found.as_ref(), checkpoint)).transpose()?;
     match args.format {
         ReportFormat::Text => write!(out, "{}{}", text(&facts), comparison.map_or_else(String::new, |c| c.text()))?,
         ReportFormat::Json => {

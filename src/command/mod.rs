@@ -7,16 +7,17 @@ pub mod decode;
 pub mod inspect;
 mod interrupt;
 pub mod list;
+mod locate;
 pub mod score;
 mod threads;
 pub mod tokenizer;
 pub mod verify;
 
 use crate::checkpoint::{Checkpoint, InitMem, Options};
-use crate::cli::{Cli, Command, WeightArgs};
+use crate::cli::{Cli, Command, CommonArgs, ModelArgs, WeightArgs};
 use crate::error::{Error, Result};
+use crate::hub::Found;
 use std::io::Write;
-use std::path::Path;
 
 /// How a command ended when nothing stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +51,24 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Bench(args) => bench::run(args, &cli.common, out),
         Command::Convert(args) => convert::run(args, &cli.common, out),
         Command::Decode(args) => decode::run(args, &cli.common, out),
-        Command::Inspect(args) => inspect::run(args, out),
+        Command::Inspect(args) => inspect::run(args, &cli.common, out),
         Command::List(args) => list::run(args, out),
         Command::Score(args) => score::run(args, &cli.common, out),
         Command::Tokenizer(args) => tokenizer::run(args, &cli.common, out),
-        Command::Verify(args) => verify::run(args, out),
+        Command::Verify(args) => verify::run(args, &cli.common, out),
     }
 }
 
-/// Loads the model of a directory, or the one in this binary; `seed` is that of `--random-weights`.
-fn open(dir: Option<&Path>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
+/// Where the model of the arguments is, if they name one.
+fn located(args: &ModelArgs, common: &CommonArgs) -> Result<Option<Found>> {
+    locate::locate(args.model.as_deref(), &args.hub, !args.weights.random_weights, common.quiet)
+}
+
+/// Loads the model that was found, or the one in this binary; `seed` is that of `--random-weights`.
+fn open(found: Option<&Found>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
     let options = options(weights, seed);
-    match dir {
-        Some(dir) => Checkpoint::open(dir, &options),
+    match found {
+        Some(found) => Checkpoint::found(found, &options, None),
         None if weights.random_weights => {
             Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }

@@ -1,8 +1,8 @@
 //! `effattn verify`: a model against stored outputs of its reference implementation.
 
-use super::{Exit, open};
+use super::{Exit, located, open};
 use crate::checkpoint::Checkpoint;
-use crate::cli::{Dtype, ReportFormat, VerifyArgs};
+use crate::cli::{CommonArgs, Dtype, ReportFormat, VerifyArgs};
 use crate::error::{Error, Result};
 use crate::report::Table;
 use crate::verify::{Check, Finding, Report, verify, verify_layer};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 /// Prints the comparison; [`Exit::Gate`] when something failed.
-pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
+pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     if args.atol.is_nan() || args.atol < 0.0 {
         return Err(Error::usage(format!("`--atol {}` is no difference", args.atol)).hint("it is 0 or more, for instance 1e-4"));
     }
@@ -20,10 +20,10 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
         weights.dtype = Dtype::F32;
     }
     weights.reference_quirks = !args.mended;
-    let dir = args.model.model.as_deref();
-    let report = match dir.map(|dir| Checkpoint::layer(dir, &super::options(&weights, 0))).transpose()?.flatten() {
+    let found = located(&args.model, common)?;
+    let report = match found.as_ref().map(|f| Checkpoint::layer(&f.dir, &super::options(&weights, 0))).transpose()?.flatten() {
         Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
-        None => verify(&open(dir, &weights, 0)?, &args.golden, args.atol)?,
+        None => verify(&open(found.as_ref(), &weights, 0)?, &args.golden, args.atol)?,
     };
     match args.format {
         ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,

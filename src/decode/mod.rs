@@ -26,6 +26,7 @@ pub mod sample;
 pub mod search;
 pub mod settings;
 pub mod stop;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use sample::seed_of;
 pub use search::{Hypothesis, Search, Step, beam_search, search};
 pub use settings::{EarlyStopping, Generation, Overrides};
 pub use stop::{Finish, Lengths};
+pub use task::{Task, source_prefix};
 
 /// What there is to choose from, and the settings that choose it (`effattn list`).
 pub const STRATEGIES: &[(&str, &str)] = &[

@@ -2,10 +2,11 @@
 //!
 //! As `GenerationMixin.adjust_generation_fn` and `_prepare_generation_config` of transformers 5.23: the two files are never mixed
 //! (`config.json` counts only where there is no `generation_config.json`), `null` means the default, and `task_specific_params`
-//! is not read. One departure: a length given on the command line replaces the file's length of the other kind, while
+//! is not read unless a caller asks for a task ([`Generation::resolve_for`]). One departure: a length given on the command line replaces the file's length of the other kind, while
 //! transformers lets a file's `max_new_tokens` win over the caller's `max_length`.
 
 use super::settings::{EarlyStopping, Generation, Overrides};
+use super::task::{PLACE, Task};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
@@ -77,13 +78,31 @@ impl Generation {
     ///
     /// Fails for values that cannot be, and for keys of the file that would change the output but are not implemented.
     pub fn resolve(generation_config: Option<&Value>, config: &Value, overrides: &Overrides) -> Result<Generation> {
+        Self::resolve_for(None, generation_config, config, overrides)
+    }
+
+    /// The same for a task: its parameters fill what `generation_config.json` leaves open; where there is none, they go before
+    /// `config.json`'s own.
+    pub fn resolve_for(
+        task: Option<&Task>,
+        generation_config: Option<&Value>,
+        config: &Value,
+        overrides: &Overrides,
+    ) -> Result<Generation> {
         let (name, value) = match generation_config {
             Some(value) => ("generation_config.json", value),
             None => ("config.json", config),
         };
         let keys = value.as_object().ok_or_else(|| Error::new(format!("`{name}` is not a JSON object")))?;
-        let mut file = File { name, keys, read: Vec::new() };
+        let mut layers = vec![(name, keys)];
+        if let Some(task) = task {
+            layers.insert(usize::from(generation_config.is_some()), (PLACE, task.keys));
+        }
+        let mut file = File { layers, read: Vec::new(), of_the_task: Vec::new() };
         let mut settings = file.settings()?;
+        if !file.of_the_task.is_empty() {
+            settings.notes.push(format!("{PLACE}: {}", file.of_the_task.join(", ")));
+        }
         if generation_config.is_some() {
             settings.notes.extend(file.unknown());
         } else if file.flag("force_bos_token_to_be_generated")? == Some(true) {
@@ -95,11 +114,15 @@ impl Generation {
     }
 }
 
-/// A configuration file, and which of its keys were asked for.
+/// Lengths of two kinds: who sets one of a pair sets the pair.
+const PAIRS: [[&str; 2]; 2] = [["max_length", "max_new_tokens"], ["min_length", "min_new_tokens"]];
+
+/// Tables of settings, the nearest first, and which keys were asked for.
 struct File<'a> {
-    name: &'static str,
-    keys: &'a Map<String, Value>,
+    layers: Vec<(&'static str, &'a Map<String, Value>)>,
     read: Vec<&'static str>,
+    /// Keys whose values are the task's.
+    of_the_task: Vec<&'static str>,
 }
 
 impl File<'_> {
@@ -145,8 +168,9 @@ impl File<'_> {
 
     fn refuse(&self) -> Result<()> {
         for (key, neutral) in REFUSED {
-            if let Some(value) = self.keys.get(*key).filter(|v| !neutral(v)) {
-                let message = format!("`{}`: `{key}` = `{value}` changes the output and is not implemented", self.name);
+            let found = self.layers.iter().find_map(|(name, keys)| Some((name, keys.get(*key).filter(|v| !v.is_null())?)));
+            if let Some((name, value)) = found.filter(|(_, v)| !neutral(v)) {
+                let message = format!("`{name}`: `{key}` = `{value}` changes the output and is not implemented");
                 return Err(Error::new(message).hint(format!("remove `{key}` from the file to decode without it")));
             }
         }
@@ -155,16 +179,24 @@ impl File<'_> {
 
     fn unknown(&self) -> Option<String> {
         let known = |k: &str| self.read.contains(&k) || HARMLESS.contains(&k) || REFUSED.iter().any(|(r, _)| *r == k);
-        let odd: Vec<String> = self.keys.keys().filter(|k| !known(k)).map(|k| format!("`{k}`")).collect();
-        (!odd.is_empty()).then(|| format!("`{}`: unknown keys without effect: {}", self.name, odd.join(", ")))
+        let (name, keys) = self.layers.first()?;
+        let odd: Vec<String> = keys.keys().filter(|k| !known(k)).map(|k| format!("`{k}`")).collect();
+        (!odd.is_empty()).then(|| format!("`{name}`: unknown keys without effect: {}", odd.join(", ")))
     }
 
     fn get<T>(&mut self, key: &'static str, what: &str, read: fn(&Value) -> Option<T>) -> Result<Option<T>> {
         self.read.push(key);
-        match self.keys.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                read(value).map(Some).ok_or_else(|| Error::new(format!("`{}`: `{key}` must be {what}, not `{value}`", self.name)))
+        let own = [key];
+        let pair = PAIRS.iter().find(|pair| pair.contains(&key)).map_or(&own[..], |pair| pair);
+        let set = |keys: &Map<String, Value>, key: &str| keys.get(key).is_some_and(|v| !v.is_null());
+        let layer = self.layers.iter().find(|(_, keys)| pair.iter().any(|key| set(keys, key)));
+        match layer.and_then(|(name, keys)| Some((*name, keys.get(key).filter(|v| !v.is_null())?))) {
+            None => Ok(None),
+            Some((name, value)) => {
+                if name == PLACE {
+                    self.of_the_task.push(key);
+                }
+                read(value).map(Some).ok_or_else(|| Error::new(format!("`{name}`: `{key}` must be {what}, not `{value}`")))
             }
         }
     }

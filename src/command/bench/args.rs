@@ -2,7 +2,7 @@
 
 use crate::arch::Choice;
 use crate::checkpoint::Options;
-use crate::cli::{Device, Dtype, KvDtype, List};
+use crate::cli::{Device, Dtype, HubArgs, KvDtype, List};
 use crate::error::{Error, Result};
 use crate::suite::Strategy;
 use clap::{Args, ValueEnum};
@@ -30,11 +30,14 @@ the baseline by more than allowed; 130 interrupted, what was finished is written
 #[command(after_help = EXAMPLES)]
 #[allow(missing_docs, reason = "the fields' documentation is the help text")]
 pub struct BenchArgs {
-    /// Directories of checkpoints, separated by commas, or names of shipped configurations [default: the model in this binary]
-    #[arg(short, long, value_name = "DIR,…", value_delimiter = ',')]
+    /// Directories of checkpoints, separated by commas, names of shipped configurations, or `org/name` (`org/name@REV`) of the Hugging Face cache
+    /// [default: the model in this binary]
+    #[arg(short, long, value_name = "DIR|NAME,…", value_delimiter = ',')]
     pub model: Vec<String>,
+    #[command(flatten)]
+    pub hub: HubArgs,
     /// A prepared set of cases: `quick`, `length`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`, or a TOML file
-    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["model", "n_prompt", "n_gen", "n_depth", "batch_size", "strategy", "random_weights"])]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["model", "revision", "download", "n_prompt", "n_gen", "n_depth", "batch_size", "strategy", "random_weights"])]
     pub suite: Option<String>,
     #[command(flatten)]
     pub cases: CaseArgs,
@@ -208,6 +211,9 @@ impl BenchArgs {
             }
             () if self.weights.adapter.is_some() && self.model.len() > 1 => {
                 refuse("`--adapter` goes with one model", "name one with `-m`, or bench them one after the other")
+            }
+            () if self.hub.revision.is_some() && self.model.len() > 1 => {
+                refuse("`--revision` is of one model", "name each model's own: `-m org/a@REV,org/b`")
             }
             () if twice => refuse("two outputs have the same name", "give each of `-o`, `--plot`, `--html` its own"),
             () => Ok(()),

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, Options, Outline, Shipped};
 use crate::error::Result;
+use crate::hub::Snapshot;
 use crate::kernel::precision::Precision;
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ pub struct Entry {
     pub name: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// The state of a repository that its directory is, if it is one.
+    snapshot: Option<Snapshot>,
     /// Seed of its weights if they are made up.
     pub random: Option<u64>,
     /// Its sizes, as `auto` would hold it.
@@ -50,7 +53,13 @@ impl Entry {
         let options = Options { random_weights: random, weights: None, ..options };
         let outline = outline(&origin, &options, set.as_ref())?;
         let name = name.map_or_else(|| outline.name.clone(), str::to_owned);
-        Ok(Self { name, origin, random, outline, distance_from: None, set, options, others: Vec::new() })
+        Ok(Self { name, origin, snapshot: None, random, outline, distance_from: None, set, options, others: Vec::new() })
+    }
+
+    /// The same under the name of the repository that its directory is a snapshot of.
+    pub fn known_as(self, snapshot: Option<Snapshot>) -> Self {
+        let name = snapshot.as_ref().map_or(self.name, |s| s.name.clone());
+        Self { name, snapshot, ..self }
     }
 
     /// The same, with its sizes in these precisions.
@@ -89,7 +98,7 @@ impl Entry {
     /// The name under which the command line finds it.
     pub fn filename(&self) -> String {
         match &self.origin {
-            Origin::Directory(dir) => dir.display().to_string(),
+            Origin::Directory(dir) => self.snapshot.as_ref().map_or_else(|| dir.display().to_string(), Snapshot::to_string),
             Origin::Shipped(shipped) => shipped.name.to_owned(),
         }
     }

@@ -6,6 +6,7 @@ use super::entry::{Entry, Origin};
 use crate::arch::Choice;
 use crate::checkpoint::{Options, Outline, Shipped};
 use crate::cli::{CommonArgs, Dtype};
+use crate::command::locate::{locate, nameless};
 use crate::command::threads;
 use crate::error::{Error, Result};
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
@@ -51,7 +52,7 @@ impl Plan {
         let threads = threads.as_slice();
         let mut plan = match &args.suite {
             Some(name) => Self::of_suite(&Suite::open(name)?, (threads, asked), args)?,
-            None => Self::of_arguments(args, threads)?,
+            None => Self::of_arguments(args, threads, common.quiet)?,
         };
         let (running, protocol) = (&args.running, &mut plan.protocol);
         protocol.repetitions = running.repetitions.unwrap_or(protocol.repetitions);
@@ -67,11 +68,12 @@ impl Plan {
         Ok(plan)
     }
 
-    fn of_arguments(args: &BenchArgs, threads: &[usize]) -> Result<Self> {
+    fn of_arguments(args: &BenchArgs, threads: &[usize], quiet: bool) -> Result<Self> {
         let (lists, seed) = (&args.cases, args.running.seed);
         let (random, options) = (args.weights.random_weights.then_some(seed), args.weights.options());
         let mut models: Vec<Entry> = Vec::new();
         if args.model.is_empty() {
+            nameless(&args.hub)?;
             let shipped = Shipped::all()
                 .into_iter()
                 .find(|s| s.weights)
@@ -80,9 +82,12 @@ impl Plan {
         }
         for name in &args.model {
             let dir = PathBuf::from(name);
-            let origin = match Shipped::find(name).filter(|_| !dir.is_dir()) {
-                Some(shipped) => Origin::Shipped(shipped),
-                None => Origin::Directory(dir),
+            let (origin, snapshot) = match Shipped::find(name).filter(|_| !dir.is_dir()) {
+                Some(shipped) => (Origin::Shipped(shipped), None),
+                None => match locate(Some(&dir), &args.hub, random.is_none(), quiet)? {
+                    Some(found) => (Origin::Directory(found.dir), found.snapshot),
+                    None => (Origin::Directory(dir), None),
+                },
             };
             let same = |m: &Entry| {
                 m.origin == origin
@@ -91,7 +96,7 @@ impl Plan {
             if models.iter().any(same) {
                 return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
             }
-            models.push(Entry::new(None, origin, random, options.clone())?);
+            models.push(Entry::new(None, origin, random, options.clone())?.known_as(snapshot));
         }
         distinct_names(&mut models);
         let list = |asked: &Option<crate::cli::List>, default: usize| asked.as_ref().map_or_else(|| vec![default], |l| l.0.clone());

@@ -18,11 +18,12 @@ Examples:
   effattn decode paper.txt
   cat paper.txt | effattn decode --num-beams 1 --stream
   effattn decode -m led-large-16384-arxiv -f jsonl -o out.jsonl --on-overflow chunk papers.jsonl
+  effattn decode -m allenai/led-large-16384-arxiv --download paper.txt
   effattn decode -f jsonl -o out.jsonl --resume papers.jsonl
   effattn decode -m gpt2 --template 'Article: {document}\\nSummary:' --do-sample --top-p 0.9 --seed 7 a.txt b.txt
 
-Settings come from the command line, else from generation_config.json, else from config.json,
-else they are those of transformers. The same documents give the same bytes whatever
+Settings come from the command line, else from generation_config.json, else from config.json (for models with an
+encoder its task_specific_params for summarization first), else they are those of transformers. The same documents give the same bytes whatever
 `--batch-size` and `--threads` are.
 
 Exit codes: 0 all is well; 1 an error; 2 wrong usage; 3 some documents failed, the rest are
@@ -69,7 +70,8 @@ pub struct InputArgs {
     /// What to do with a document that is longer than the model reads
     #[arg(long, value_name = "WHAT", default_value = "error")]
     pub on_overflow: Overflow,
-    /// Text before every document, for models trained with one
+    /// Text before every document, for models trained with one; `''` for none [default: that of summarization in config.json's
+    /// task_specific_params, for models with an encoder]
     #[arg(long, value_name = "TEXT")]
     pub source_prefix: Option<String>,
     /// What a decoder-only model is given; `\n`, `\t` and `\\` are read as in C [default: {document}\nTL;DR:]

@@ -97,12 +97,14 @@ impl Codec {
     }
 }
 
-/// Tokens that lie within `document` are the body; what the post-processor added never is.
+/// Tokens that lie within `document` are the body, and a first one that takes a blank of what stands before along, as those of
+/// SentencePiece do; what the post-processor added never is.
 fn split(encoding: &Encoding, text: String, document: std::ops::Range<usize>) -> Result<Encoded> {
     let (ids, spans) = (encoding.get_ids(), encoding.get_offsets());
     let inside = |&i: &usize| {
         let (from, to) = spans[i];
-        encoding.get_special_tokens_mask()[i] == 0 && document.start <= from && to <= document.end
+        let blank = || to > document.start && text.get(from..document.start).is_some_and(|t| t.trim().is_empty());
+        encoding.get_special_tokens_mask()[i] == 0 && to <= document.end && (document.start <= from || blank())
     };
     let first = (0..ids.len()).find(inside);
     let last = (0..ids.len()).rev().find(inside);
@@ -174,6 +176,35 @@ mod tests {
         let short = tokenizers::TruncationParams { max_length: 3, ..Default::default() };
         tokenizer.with_truncation(Some(short)).unwrap();
         assert_eq!(Codec::text(tokenizer, "", "").unwrap().encode("a b c a b c").unwrap().len(), 8);
+    }
+
+    /// What `fixtures/tokenizer/unigram.py` has of Hugging Face's Python package, and of sentencepiece itself.
+    #[test]
+    fn a_sentencepiece_model_reads_and_writes_as_in_python() {
+        let fixture = |name: &str| std::fs::read(format!("{}/fixtures/tokenizer/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let codec = Codec::text(Tokenizer::from_bytes(fixture("unigram.json")).unwrap(), "", "").unwrap();
+        let cases: serde_json::Value = serde_json::from_slice(&fixture("unigram_expected.json")).unwrap();
+        let cases = cases.as_array().unwrap();
+        assert!(cases.len() == 20 && cases.iter().filter(|c| c["native"] == true).count() == 17);
+        for case in cases {
+            let text = case["text"].as_str().unwrap();
+            let ids: Vec<u32> = case["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            if ids == [1] {
+                // nothing but the end: no document
+                assert!(codec.encode(text).unwrap_err().message().starts_with("the tokenizer finds no tokens"), "{text:?}");
+            } else {
+                let e = codec.encode(text).unwrap();
+                assert_eq!(e.with(0..e.body.len()), ids, "{text:?}");
+                assert_eq!(e.spans.len(), e.body.len());
+            }
+            assert_eq!(codec.decode(&ids).unwrap(), case["decoded"].as_str().unwrap(), "{text:?}");
+        }
+        // a prefix is no part of what may be cut
+        let with = |prefix: &str| Codec::text(Tokenizer::from_bytes(fixture("unigram.json")).unwrap(), prefix, "").unwrap();
+        let plain = with("").encode("summarize: The keeper reads.").unwrap();
+        let e = with("summarize: ").encode("The keeper reads.").unwrap();
+        assert_eq!(e.with(0..e.body.len()), plain.with(0..plain.body.len()));
+        assert_eq!((codec.decode(&e.body).unwrap().as_str(), e.tail.as_slice()), ("The keeper reads.", &[1][..]));
     }
 
     #[test]

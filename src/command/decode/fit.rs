@@ -35,17 +35,15 @@ pub fn fit(document: &Encoded, room: Option<Room>, overflow: Overflow) -> Result
     let Some(room) = room.filter(|r| r.tokens < n_input) else {
         return Ok(whole(n_input, std::iter::once(0..body).collect()));
     };
-    if overflow == Overflow::Error {
-        return Err(room.exceeded(n_input));
-    }
     let around = n_input - body;
     let Some(free) = room.tokens.checked_sub(around).filter(|f| *f > 0) else {
         return Err(Error::new(format!("what surrounds the document takes {around} tokens, {}", room.told()))
             .hint("shorten `--template` or `--source-prefix`, or ask for fewer new tokens"));
     };
     match overflow {
+        Overflow::Error => Err(room.exceeded(n_input)),
         Overflow::Chunk => Ok(whole(n_input, chunks(document, free))),
-        _ => Ok(whole(around + free, std::iter::once(0..free).collect())),
+        Overflow::Truncate => Ok(whole(around + free, std::iter::once(0..free).collect())),
     }
 }
 
@@ -130,8 +128,14 @@ mod tests {
         let some = Some(Room { tokens: 5, limit: 9 });
         let error = fit(&encoded, some, Overflow::Error).unwrap_err();
         assert_eq!(error.message(), "the document has 8 tokens, only 5 are left of 9 beside the new ones");
-        let error = fit(&encoded, room(2), Overflow::Truncate).unwrap_err();
-        assert_eq!(error.message(), "what surrounds the document takes 2 tokens, the model reads at most 2");
+        for overflow in [Overflow::Error, Overflow::Truncate, Overflow::Chunk] {
+            let error = fit(&encoded, room(2), overflow).unwrap_err();
+            assert_eq!(error.message(), "what surrounds the document takes 2 tokens, the model reads at most 2");
+        }
+        let codec = Codec::text(words(), "sum : ", "").unwrap();
+        let error = fit(&codec.encode("a b c").unwrap(), room(4), Overflow::Error).unwrap_err();
+        assert_eq!(error.message(), "what surrounds the document takes 4 tokens, the model reads at most 4");
+        assert!(error.remedy().unwrap().contains("`--source-prefix`"));
     }
 
     #[test]
@@ -140,6 +144,15 @@ mod tests {
         let codec = Codec::text(words(), "", "").unwrap();
         let fitted = fit(&codec.encode("a b c a b c").unwrap(), room(5), Overflow::Truncate).unwrap();
         assert_eq!((fitted.n_input, fitted.n_used), (8, 5));
+    }
+
+    #[test]
+    fn every_piece_has_the_prefix() {
+        let codec = Codec::text(words(), "sum : ", "").unwrap();
+        let fitted = fit(&codec.encode("a b c a b").unwrap(), room(6), Overflow::Chunk).unwrap();
+        let texts: Vec<String> = fitted.pieces.iter().map(|p| codec.decode(p).unwrap()).collect();
+        assert_eq!(texts, ["sum : a b", "sum : c a", "sum : b"]);
+        assert_eq!((fitted.n_input, fitted.n_used), (9, 9));
     }
 
     #[test]

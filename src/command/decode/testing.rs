@@ -81,6 +81,8 @@ impl Echo {
     /// As a checkpoint with the tokenizer of words.
     pub fn checkpoint(self) -> Checkpoint {
         Checkpoint {
+            commit: None,
+            dir: None,
             name: "echo".into(),
             model: Box::new(self),
             tokenizer: Some(words()),

@@ -137,7 +137,8 @@ fn resuming_gives_the_file_of_an_unbroken_run() {
         std::fs::remove_file(&path).unwrap();
         let args = args(&resume);
         let generation = Generation::resolve(None, &serde_json::json!({"eos_token_id": 2}), &args.generate.overrides()).unwrap();
-        let mut partial = Partial::create(&path, Some(&settings(&args, &generation).unwrap())).unwrap();
+        let mut partial =
+            Partial::create(&path, Some(&settings(&args, ("the embedded one".to_owned(), None), &generation).unwrap())).unwrap();
         partial.write(&whole[..cut]).unwrap();
         drop(partial);
         assert_eq!(run(&resume).exit.unwrap(), Exit::SomeFailed);
@@ -147,6 +148,62 @@ fn resuming_gives_the_file_of_an_unbroken_run() {
     assert_eq!(error.message(), "record 1 of the output was made with another seed, document 1 is `x`");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+/// A checkpoint that asks for a prefix and for two tokens at least.
+fn asking() -> Checkpoint {
+    let task = serde_json::json!({"prefix": "sum: ", "max_length": 5});
+    let config = serde_json::json!({"eos_token_id": 2, "task_specific_params": {"summarization": task}});
+    Checkpoint { config, ..Echo::new(true, None).checkpoint() }
+}
+
+#[test]
+fn a_prefix_of_the_checkpoint_is_part_of_every_document() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = file(dir.path(), "r.jsonl", "{\"text\":\"a b\"}\n{\"text\":\"c\"}\n");
+    let with = |checkpoint: Checkpoint, words: &[&str]| {
+        let mut out = Vec::new();
+        decode(&args(words), true, checkpoint, &mut out, &Fake::ticking(Duration::ZERO)).map(|_| String::from_utf8(out).unwrap())
+    };
+    // four new tokens are the task's, of which three show
+    assert_eq!(with(asking(), &[&records]).unwrap(), "sum : a\nsum : c\n");
+    assert_eq!(with(asking(), &[&records, "--max-length", "9"]).unwrap(), "sum : a b\nsum : c\n");
+    assert_eq!(with(asking(), &[&records, "--source-prefix", "so "]).unwrap(), "so a b\nso c\n");
+    assert_eq!(with(asking(), &[&records, "--source-prefix", ""]).unwrap(), "a b\nc\n");
+    let counts = |words: &[&str]| -> Vec<u64> {
+        let out = with(asking(), &[&[records.as_str(), "-f", "jsonl"], words].concat()).unwrap();
+        out.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n_input_tokens"].as_u64().unwrap()).collect()
+    };
+    assert_eq!((counts(&[]), counts(&["--source-prefix", ""])), (vec![6, 5], vec![4, 3]));
+    // ids hold it already
+    let ids = file(dir.path(), "i.txt", "3 4");
+    assert_eq!(with(asking(), &[&ids, "--ids"]).unwrap(), "3 4 2\n");
+    // a model without an encoder has no such task
+    let mut alone = asking();
+    alone.model = Box::new(Echo::new(false, None));
+    assert!(!with(alone, &[&records, "--template", "{document} so"]).unwrap().contains("sum"));
+    // what is done with one prefix is not gone on with under another
+    let output = dir.path().join("o.jsonl").to_string_lossy().into_owned();
+    with(asking(), &[&records, "-o", &output, "--limit", "1"]).unwrap();
+    let text = std::fs::read_to_string(&output).unwrap();
+    std::fs::remove_file(&output).unwrap();
+    let resume = |words: &[&str]| {
+        let words = [&[records.as_str(), "-o", &output, "--resume"], words].concat();
+        let generation = Generation { eos: vec![2], max_length: 5, default_length: false, ..Generation::default() };
+        let was = settings(&args(&words), ("the embedded one".to_owned(), Some("sum: ")), &generation).unwrap();
+        let path = Path::new(&output);
+        let mut partial = Partial::create(path, Some(&was)).unwrap();
+        partial.write(&text).unwrap();
+        drop(partial);
+        let got = with(asking(), &words);
+        for left in std::fs::read_dir(dir.path()).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().starts_with("o.jsonl")) {
+            std::fs::remove_file(left.path()).unwrap();
+        }
+        got
+    };
+    resume(&[]).unwrap();
+    let error = resume(&["--source-prefix", "so "]).unwrap_err();
+    assert!(error.message().contains("source-prefix"), "{error}");
 }
 
 /// A reader that leaves after so many bytes.

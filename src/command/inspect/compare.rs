@@ -8,6 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::cli::{InspectArgs, WeightArgs};
 use crate::command::open;
 use crate::error::{Error, Result};
+use crate::hub::Found;
 use crate::kernel::precision::Precision;
 use crate::kernel::{on_the_pool, slice};
 use crate::metric::perplexity::losses;
@@ -52,14 +53,14 @@ pub struct Line {
 }
 
 impl Comparison {
-    /// Loads the model in every precision; `checkpoint` serves if it is in f32 and is freed if it is not.
-    pub fn of(args: &InspectArgs, checkpoint: Checkpoint) -> Result<Self> {
+    /// Loads the model that was found in every precision; `checkpoint` serves if it is in f32 and is freed if it is not.
+    pub fn of(args: &InspectArgs, found: Option<&Found>, checkpoint: Checkpoint) -> Result<Self> {
         let load = |precision: Precision| {
             let weights = WeightArgs { dtype: precision.into(), ..args.model.weights.clone() };
-            open(args.model.model.as_deref(), &weights, 0)
+            open(found, &weights, 0)
         };
-        let found = Some(checkpoint).filter(|c| c.held.weights == Precision::F32);
-        let mut exact = found.map_or_else(|| load(Precision::F32), Ok)?;
+        let first = Some(checkpoint).filter(|c| c.held.weights == Precision::F32);
+        let mut exact = first.map_or_else(|| load(Precision::F32), Ok)?;
         let written = exact.model.info().encoder_decoder;
         let texts = Texts::of(&args.compare, &mut exact)?;
         let mut waiting = Waiting { file: tempfile::spooled_tempfile(WAITING), largest: 0.0 };

@@ -1,10 +1,10 @@
 //! What precisions are compared over: documents as tokens, and the tokens that the model is to predict.
 
 use super::args::CompareArgs;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::command::decode::codec::Codec;
 use crate::command::decode::fit::{Overflow, Room, fit};
-use crate::decode::{Generation, Overrides, search};
+use crate::decode::{Generation, Overrides, Task, search, source_prefix};
 use crate::document::Documents;
 use crate::error::{Error, Result};
 use crate::kernel::on_the_pool;
@@ -77,10 +77,10 @@ fn limit(info: &Info) -> Option<usize> {
 /// The documents of `file`, and how many of them had to be cut.
 fn read(file: &str, args: &CompareArgs, checkpoint: &mut Checkpoint, limit: Option<usize>) -> Result<(Vec<Vec<u32>>, usize)> {
     let tokenizer = checkpoint.tokenizer.take().ok_or_else(|| {
-        Error::usage(format!("`{}` has no tokenizer.json to read `--documents` with", checkpoint.name))
-            .hint("put the checkpoint's tokenizer.json there, or leave out `--documents`: made-up tokens need none")
+        no_tokenizer(&checkpoint.name, checkpoint.dir.as_deref(), ", or leave out `--documents`: made-up tokens need none")
     })?;
-    let codec = Codec::text(tokenizer, "", "")?;
+    let task = Task::summarization(&checkpoint.config, checkpoint.model.info().encoder_decoder)?;
+    let codec = Codec::text(tokenizer, &source_prefix(None, task.as_ref())?.unwrap_or_default(), "")?;
     let room = limit.map(|tokens| Room { tokens, limit: tokens });
     let (mut all, mut cut) = (Vec::new(), 0);
     for item in Documents::open(&[file.to_owned()], args.reading()) {

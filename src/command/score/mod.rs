@@ -35,7 +35,7 @@ pub fn run(args: &ScoreArgs, common: &CommonArgs, out: &mut dyn Write) -> Result
     if let Some(path) = args.path().filter(|p| !Target::is_device(p)) {
         crate::output::check(path, false)?;
     }
-    let model = args.perplexes().then(|| perplexity::Scorer::open(args, seed)).transpose()?;
+    let model = args.perplexes().then(|| perplexity::Scorer::open(args, seed, common.quiet)).transpose()?;
     let corpus = load(args, model.as_ref())?;
     if !common.quiet {
         warn::of(args, &corpus);

@@ -1,6 +1,6 @@
 //! The options of each metric.
 
-use crate::cli::{WeightArgs, at_least_one};
+use crate::cli::{HubArgs, WeightArgs, at_least_one};
 use crate::metric::bleu::Smoothing;
 use crate::metric::tokenize::Tokenizer;
 use clap::{Args, ValueEnum};
@@ -111,9 +111,11 @@ pub enum RougeReferences {
 #[command(next_help_heading = "Perplexity")]
 #[allow(missing_docs, reason = "the fields' documentation is the help text")]
 pub struct PerplexityArgs {
-    /// Directory of the model [default: the model in this binary]
-    #[arg(long, value_name = "DIR")]
+    /// Directory of the model, or `org/name` of the Hugging Face cache [default: the model in this binary]
+    #[arg(long, value_name = "DIR|NAME")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub hub: HubArgs,
     #[command(flatten)]
     pub weights: WeightArgs,
     /// Documents that an encoder-decoder reads before it is asked for the text; one a line, or records
@@ -122,6 +124,10 @@ pub struct PerplexityArgs {
     /// Column or key of the source [default: the first of document, article, text, input]
     #[arg(long, value_name = "NAME")]
     pub source_column: Option<String>,
+    /// Text before every source, for models trained with one; `''` for none [default: that of summarization in config.json's
+    /// task_specific_params]
+    #[arg(long, value_name = "TEXT")]
+    pub source_prefix: Option<String>,
     /// Tokens of a window [default: what the model holds]; of a segment where memory is carried
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub context: Option<usize>,

@@ -3,9 +3,11 @@
 use super::args::ScoreArgs;
 use super::options::Bos;
 use crate::arch;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::{InitMemory, WeightArgs};
+use crate::command::locate::locate;
 use crate::command::open;
+use crate::decode::{Task, source_prefix};
 use crate::document::Format;
 use crate::error::{Error, Result};
 use crate::kernel::precision::Precision;
@@ -26,6 +28,8 @@ pub struct Scorer {
     /// The token of what the tokenizer does not know, and its id.
     unknown: Option<(String, u32)>,
     options: Options,
+    /// What goes before every source.
+    prefix: String,
     /// What hides a token from a model that reads from both sides.
     mask: Option<u32>,
     metric: Ppl,
@@ -33,12 +37,14 @@ pub struct Scorer {
 
 impl Scorer {
     /// Loads the model; `seed` is that of random weights.
-    pub fn open(args: &ScoreArgs, seed: u64) -> Result<Self> {
+    pub fn open(args: &ScoreArgs, seed: u64, quiet: bool) -> Result<Self> {
         let own = &args.perplexity;
-        let mut checkpoint = open(own.model.as_deref(), &own.weights, seed)?;
+        let found = locate(own.model.as_deref(), &own.hub, !own.weights.random_weights, quiet)?;
+        let mut checkpoint = open(found.as_ref(), &own.weights, seed)?;
         let info = checkpoint.model.info();
         let wants_source = info.encoder_decoder;
         let sourced = own.source.is_some() || own.source_column.is_some();
+        let about_sources = sourced || own.source_prefix.is_some();
         let model_type = info.model_type;
         if wants_source && !sourced {
             return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: it expects a text only given a source"))
@@ -56,12 +62,13 @@ impl Scorer {
                 .hint("leave out `--context`, `--stride`, `--rolling`, `--carry`, `--segment`, `--hf-weighting` and `--bos`"));
         }
         let both_sides = info.reads_only.is_some();
-        if both_sides && (sourced || window) {
-            let refused = if sourced { "it reads no source apart from the text" } else { "a text is scored whole, there are no windows" };
+        if both_sides && (about_sources || window) {
+            let refused =
+                if about_sources { "it reads no source apart from the text" } else { "a text is scored whole, there are no windows" };
             return Err(Error::usage(format!("`{model_type}` reads from both sides: {refused}"))
                 .hint("leave out the source, `--context`, `--stride`, `--rolling`, `--hf-weighting` and `--bos`"));
         }
-        if !wants_source && sourced {
+        if !wants_source && about_sources {
             return Err(Error::usage(format!("`{model_type}` is decoder-only: it reads no source apart from the text"))
                 .hint("leave out the source, or take an encoder-decoder"));
         }
@@ -84,11 +91,17 @@ impl Scorer {
         let name = if own.weights.random_weights { format!("{}[random {seed}]", checkpoint.name) } else { checkpoint.name.clone() };
         let texts = args.systems().iter().all(|name| args.columns.input_format.of(name) == Format::Text);
         let unit = if texts && !wants_source && args.whole_files() { Unit::File } else { Unit::Segment };
-        let metric = Ppl::new(name, condition, unit, own.hf_weighting)?.loaded(loaded(&checkpoint, &own.weights)?);
-        let tokenizer = whole(checkpoint.tokenizer.take(), &checkpoint.name)?;
+        let task = Task::summarization(&checkpoint.config, wants_source)?;
+        let prefix = source_prefix(own.source_prefix.as_deref(), task.as_ref())?;
+        let mut how = loaded(&checkpoint, &own.weights)?;
+        // `|` parts the words of a signature
+        how.extend(prefix.as_ref().map(|p| ("prefix", format!("{p:?}").replace('|', "\\u{7c}"))));
+        let metric = Ppl::new(name, condition, unit, own.hf_weighting)?.loaded(how);
+        let tokenizer = checkpoint.tokenizer.take().ok_or_else(|| no_tokenizer(&checkpoint.name, checkpoint.dir.as_deref(), ""));
+        let tokenizer = whole(tokenizer?)?;
         let unknown = unknown(&tokenizer);
         let mask = both_sides.then(|| mask_token(&checkpoint, &tokenizer)).transpose()?;
-        Ok(Self { checkpoint, tokenizer, unknown, options, mask, metric })
+        Ok(Self { checkpoint, tokenizer, unknown, options, prefix: prefix.unwrap_or_default(), mask, metric })
     }
 
     /// The metric whose statistics [`Scorer::rows`] gives.
@@ -133,7 +146,7 @@ impl Scorer {
             let tokens = self.tokens(text, false)?;
             return Ok(Losses { unknown: self.unknown_in(&tokens), ..score_text(model, &tokens, &self.options)? });
         };
-        let source = self.tokens(sources.get(segment), true)?;
+        let source = self.tokens(&format!("{}{}", self.prefix, sources.get(segment)), true)?;
         if source.is_empty() {
             return Err(Error::new("the source is empty").hint("give a document with at least one word"));
         }
@@ -208,10 +221,7 @@ fn place(corpus: &Corpus, segment: usize) -> String {
 }
 
 /// The tokenizer without truncation and padding of its own, which would be silent.
-fn whole(tokenizer: Option<Tokenizer>, name: &str) -> Result<Tokenizer> {
-    let mut tokenizer = tokenizer.ok_or_else(|| {
-        Error::new(format!("`{name}` has no tokenizer.json")).hint("put the checkpoint's tokenizer.json beside its config.json")
-    })?;
+fn whole(mut tokenizer: Tokenizer) -> Result<Tokenizer> {
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|e| Error::new(format!("tokenizer: {e}")))?;
     Ok(tokenizer)

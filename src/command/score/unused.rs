@@ -78,9 +78,12 @@ fn perplexity(args: &ScoreArgs) -> Given {
     let own = &args.perplexity;
     vec![
         (own.model.is_some(), "model"),
+        (own.hub.revision.is_some(), "revision"),
+        (own.hub.download, "download"),
         (own.weights.random_weights, "random-weights"),
         (own.source.is_some(), "source"),
         (own.source_column.is_some(), "source-column"),
+        (own.source_prefix.is_some(), "source-prefix"),
         (own.context.is_some(), "context"),
         (own.stride.is_some(), "stride"),
         (own.rolling, "rolling"),
