@@ -148,6 +148,8 @@ pub struct Options {
     pub init_mem: Option<InitMem>,
     /// Which attention an encoder runs.
     pub attention: arch::Choice,
+    /// Seed of a unit in the last place by which every weight is moved ([`Store::moved`]).
+    pub moved: Option<u64>,
     /// Directory of an adapter that is merged into the weights.
     pub adapter: Option<PathBuf>,
 }
@@ -227,7 +229,7 @@ impl Checkpoint {
         }
         let store = Store::open(dir)?;
         let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
-        let store = Arc::new(store.held(held));
+        let store = Arc::new(store.held(held).moved(options.moved));
         let layer = arch::Layer::load(&config, &store.root())
             .map_err(|e| if e.message().starts_with("config.json") { e.within(dir) } else { e })?;
         store.all_read(&[])?;

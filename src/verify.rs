@@ -17,6 +17,7 @@ use std::path::Path;
 mod compare;
 mod golden;
 mod layer;
+pub mod rounding;
 
 pub use compare::{Check, Finding};
 pub use golden::Golden;
@@ -32,9 +33,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether everything held.
+    /// Whether everything is within the tolerance.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|c| c.passed)
+    }
+
+    /// Whether everything is within the tolerance, or no farther than rounding takes it.
+    pub fn holds(&self) -> bool {
+        self.checks.iter().all(Check::holds)
     }
 
     /// The largest absolute difference of the keys that `which` names.

@@ -17,11 +17,13 @@ mod adapted;
 mod file;
 mod header;
 mod matrix;
+mod moved;
 mod random;
 
 pub use file::File;
 pub use header::{Dtype, Entry};
 pub use matrix::Form;
+use moved::Moved;
 pub use random::Stream;
 
 /// Where the bytes of a checkpoint are.
@@ -112,6 +114,8 @@ pub struct Store {
     shared: Mutex<BTreeMap<String, Weak<dyn Any + Send + Sync>>>,
     /// What is merged into the tensors while they are read.
     adapted: Option<adapted::Adapted>,
+    /// Seed of a unit in the last place by which every weight is moved.
+    moved: Option<u64>,
 }
 
 impl Store {
@@ -173,12 +177,18 @@ impl Store {
             mapped: AtomicUsize::default(),
             shared: Mutex::default(),
             adapted: None,
+            moved: None,
         }
     }
 
     /// The same, for a model that holds its numbers as `held`.
     pub fn held(self, held: Held) -> Self {
         Self { held, ..self }
+    }
+
+    /// The same with every stored weight moved by a unit in its last place, up or down as a coin of this seed says: what rounding does to a model.
+    pub fn moved(self, seed: Option<u64>) -> Self {
+        Self { moved: seed, ..self }
     }
 
     /// How the model holds its weights.
@@ -425,6 +435,11 @@ impl Weights {
             drop(merged);
             numbers = out;
             matrix::finite(path, &full, &numbers)?;
+        }
+        if let Some(seed) = self.store.moved {
+            let mut out = vec![0.0; numbers.len()];
+            Moved::new(&&numbers[..], &full, seed).fill(0, &mut out);
+            numbers = out;
         }
         Ok(numbers)
     }

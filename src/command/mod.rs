@@ -66,13 +66,21 @@ fn located(args: &ModelArgs, common: &CommonArgs) -> Result<Option<Found>> {
 
 /// Loads the model that was found, or the one in this binary; `seed` is that of `--random-weights`.
 fn open(found: Option<&Found>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
-    let options = options(weights, seed);
+    opened(found, &options(weights, seed))
+}
+
+/// The same with every weight moved by a unit in its last place, as `moved` draws.
+fn open_moved(found: Option<&Found>, weights: &WeightArgs, moved: u64) -> Result<Checkpoint> {
+    opened(found, &Options { moved: Some(moved), ..options(weights, 0) })
+}
+
+fn opened(found: Option<&Found>, options: &Options) -> Result<Checkpoint> {
     match found {
-        Some(found) => Checkpoint::found(found, &options, None),
-        None if weights.random_weights => {
+        Some(found) => Checkpoint::found(found, options, None),
+        None if options.random_weights.is_some() => {
             Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }
-        None => Checkpoint::embedded(&options),
+        None => Checkpoint::embedded(options),
     }
 }
 
@@ -86,6 +94,7 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         quirks: weights.reference_quirks,
         init_mem: weights.init_mem.map(InitMem::from),
         attention: weights.attention,
+        moved: None,
         adapter: weights.adapter.clone(),
     }
 }

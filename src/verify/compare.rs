@@ -13,6 +13,10 @@ pub struct Check {
     pub finding: Finding,
     /// Whether it is within what is allowed.
     pub passed: bool,
+    /// The numbers that were compared, where they are numbers.
+    pub got: Option<Tensor>,
+    /// How far rounding takes them, where somebody has looked ([`super::rounding`]).
+    pub rounding: Option<f64>,
 }
 
 /// What a comparison found.
@@ -64,7 +68,13 @@ pub fn close(key: &str, got: &Tensor, want: &Tensor, lengths: &[usize], atol: f6
         })
     })??;
     let max_rel = if max_abs == 0.0 { 0.0 } else { max_abs / top };
-    Ok(Check { key: key.into(), finding: Finding::Close { max_abs, max_rel, first }, passed: max_abs <= atol })
+    Ok(Check {
+        key: key.into(),
+        finding: Finding::Close { max_abs, max_rel, first },
+        passed: max_abs <= atol,
+        got: Some(got.clone()),
+        rounding: None,
+    })
 }
 
 /// Token ids against the reference's, whose rows may go on with any of `fillers`.
@@ -78,7 +88,17 @@ pub fn sequences(key: &str, got: &[&[u32]], want: &[Vec<u32>], fillers: &[u32]) 
     if got.len() != want.len() {
         first = first.or(Some((got.len().min(want.len()), 0)));
     }
-    Check { key: key.into(), passed: first.is_none(), finding: Finding::Sequence { first } }
+    Check { key: key.into(), passed: first.is_none(), finding: Finding::Sequence { first }, got: None, rounding: None }
+}
+
+/// The largest absolute difference of two tensors of one shape, if they have one and all of it are numbers.
+pub(super) fn distance(a: &Tensor, b: &Tensor) -> Option<f64> {
+    if a.dims() != b.dims() {
+        return None;
+    }
+    let both = slice(a, |a| slice(b, |b| a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).collect::<Vec<f64>>()));
+    let all = both.ok()?.ok()?;
+    all.iter().all(|d| d.is_finite()).then(|| all.iter().fold(0.0, |m: f64, d| m.max(*d)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Matrices on their way from a checkpoint into panels, without a copy in between.
 
+use super::moved::Moved;
 use super::{Bytes, Dtype, Entry, MadeUp, Weights, random};
 use crate::error::{Error, Result};
 use crate::kernel::linear::pack::{NotFinite, pack};
@@ -169,6 +170,8 @@ impl Weights {
         let stored = &Stored { bytes, start: entry.range.start, one, read };
         let merged = self.store.merged(full, stored, (shape, Some(form.layout)))?;
         let numbers = merged.as_ref().map_or(stored as &dyn Numbers, |m| m);
+        let moved = self.store.moved.map(|seed| Moved::new(numbers, full, seed));
+        let numbers = moved.as_ref().map_or(numbers, |m| m);
         let (made, bad) = f(&View { numbers, first, apart, layout: form.layout });
         self.store.mark(full);
         match bad {
