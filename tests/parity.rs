@@ -69,6 +69,7 @@ fn numbers_of_the_reference() {
         "performer",
         "scaling",
         "terraformer",
+        "t5",
         "transfo-xl",
         "trax-layer",
     ] {

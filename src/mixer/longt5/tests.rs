@@ -72,7 +72,7 @@ fn by_hand(n: &Numbers, x: &[f32], reach: usize, each: Option<usize>) -> Vec<f64
     let block = |i: usize| each.map_or(0, |each| if i < full * each { i / each } else { full.saturating_sub(1) });
     let mut slots = Vec::new();
     for s in 0..full {
-        let mut sum = vec![0.0; D];
+        let mut sum = [0.0; D];
         for i in (0..tokens).filter(|i| block(*i) == s) {
             (0..D).for_each(|f| sum[f] += x[i * D + f]);
         }
