@@ -55,6 +55,7 @@ fn numbers_of_the_reference() {
     let cases = cases("expected.safetensors");
     for family in [
         "bart",
+        "bigbird",
         "compressive",
         "gpt2",
         "led",

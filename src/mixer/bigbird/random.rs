@@ -214,6 +214,22 @@ mod tests {
         assert_eq!(of(4, 2, 48, (4, 0, 256)).unwrap(), [[0; 0]; 2]);
     }
 
+    /// What the reference drew for a fixture: (layers, heads, blocks − 2, r).
+    #[test]
+    fn tables_of_a_fixture_are_drawn_again() {
+        let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bigbird-train/expected.safetensors")).unwrap();
+        let golden = candle_core::safetensors::load_buffer(&file, &candle_core::Device::Cpu).unwrap();
+        let drawn = golden["random_blocks"].to_dtype(candle_core::DType::U32).unwrap();
+        let (layers, heads, rows, random) = drawn.dims4().unwrap();
+        let all: Vec<u32> = drawn.flatten_all().unwrap().to_vec1().unwrap();
+        assert!(layers > 1);
+        for (layer, want) in all.chunks_exact(heads * rows * random).enumerate() {
+            let sizes = Sizes { blocks: rows + 2, block: 3, random, positions: 96 };
+            let got: Vec<u32> = table(layer as u32, heads, sizes).unwrap().concat().iter().map(|x| *x as u32).collect();
+            assert_eq!(got, want, "layer {layer}");
+        }
+    }
+
     /// Where the reference fails too: its rows get fewer blocks than they have slots, or its table has fewer rows than the text.
     #[test]
     fn what_cannot_be_drawn_says_so() {
