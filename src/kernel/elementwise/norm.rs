@@ -127,8 +127,8 @@ unsafe fn normalise<W: Wide>(row: *const f32, out: *mut f32, Norm { weight, bias
             for i in (0..whole).step_by(8) {
                 W::load(row.add(i)).sub(centre).mul(factor).mul(W::load(weight.as_ptr().add(i))).store(out.add(i));
             }
-            for i in whole..d {
-                *out.add(i) = ((f64::from(*row.add(i)) - mean) * scale * f64::from(weight[i])) as f32;
+            for (i, w) in weight.iter().enumerate().skip(whole) {
+                *out.add(i) = ((f64::from(*row.add(i)) - mean) * scale * f64::from(*w)) as f32;
             }
             return;
         }
