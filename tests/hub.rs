@@ -204,8 +204,13 @@ mod fetching {
         // another part than the one asked for
         let home = Home::new();
         home.download(&bad, &INSPECT).says(1, &["broke off"]);
+        let all = whole.clone();
         let shifted = hub(whole.clone(), move |request, reply| match (of(request, WEIGHTS), reply.status) {
-            (true, 206) => reply.with("Content-Range", &format!("bytes 999-{}/{n}", n - 1)),
+            (true, 206) => {
+                let etag = format!("\"{}\"", etag(WEIGHTS));
+                let reply = Reply { status: 206, ..Reply::new(200, &all[WEIGHTS][999..]) };
+                reply.with("ETag", &etag).with("Content-Range", &format!("bytes 999-{}/{n}", n - 1))
+            }
             _ => reply,
         });
         fine(&home.download(&shifted, &INSPECT));

@@ -110,8 +110,8 @@ mod tests {
         assert_eq!((g.max_new_tokens, g.min_new_tokens, g.min_length), (Some(30), Some(3), 0));
         assert!(g.default_length);
         // the command line's before all
-        let g = resolve(Some(&file), &Overrides { num_beams: Some(1), max_length: Some(20), ..none.clone() });
-        assert_eq!((g.num_beams, g.max_length), (1, 20));
+        let g = resolve(Some(&file), &Overrides { num_beams: Some(1), max_length: Some(60), ..none.clone() });
+        assert_eq!((g.num_beams, g.max_length), (1, 60));
         // and nothing of it where nobody asks for the task
         let g = Generation::resolve(Some(&file), &config, &none).unwrap();
         assert_eq!((g.max_length, g.min_length, g.notes.len()), (20, 0, 0));
