@@ -220,7 +220,7 @@ impl Making<'_> {
             match part {
                 Part::Tokens => self.tokens(module, tensor)?,
                 Part::Base(parameter) => self.below(module, parameter, tensor)?,
-                Part::Whole(parameter) => self.whole(module, parameter, tensor)?,
+                Part::Whole(parameter) | Part::Again(parameter) => self.whole(module, parameter, tensor)?,
                 _ => {}
             }
         }
