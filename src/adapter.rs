@@ -15,9 +15,9 @@ mod base;
 mod change;
 mod config;
 mod plan;
+mod tensors;
 #[cfg(test)]
 mod tests;
-mod tensors;
 
 pub use change::{Change, LowRank, Merged};
 pub use plan::{Plan, Ties};
@@ -98,7 +98,11 @@ impl Adapter {
             let bin = dir.join("adapter_model.bin").exists();
             return missing(
                 "no adapter_model.safetensors",
-                if bin { "there is only `adapter_model.bin`: load it with PEFT and save it with `safe_serialization=True`" } else { layout },
+                if bin {
+                    "there is only `adapter_model.bin`: load it with PEFT and save it with `safe_serialization=True`"
+                } else {
+                    layout
+                },
             );
         }
         let file = File::open(&path)?;

@@ -44,7 +44,8 @@ fn numbers_of_the_merged_model() {
     assert!(cases.len() >= 9, "{}", cases.len());
     for (base, adapter) in cases {
         let golden = adapter.join("merged.safetensors");
-        let open = |adapter| Checkpoint::open(&base, &options(adapter, Precision::F32)).unwrap_or_else(|e| panic!("{}: {e}", base.display()));
+        let open =
+            |adapter| Checkpoint::open(&base, &options(adapter, Precision::F32)).unwrap_or_else(|e| panic!("{}: {e}", base.display()));
         let report = verify(&open(Some(&adapter)), &golden, ATOL).expect("it compares");
         // hidden states of pre-norm stacks grow to tens: their bound is relative, as in tests/parity.rs
         let bad = report.checks.iter().any(|c| match &c.finding {
@@ -113,7 +114,9 @@ fn every_family_computes_with_merged_matrices() {
         let (rank, alpha) = (3, 1.5);
         let mut merged = 0;
         for (name, (shape, w)) in &mut tensors {
-            let Some(module) = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".w")).filter(|_| shape.len() == 2) else { continue };
+            let Some(module) = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".w")).filter(|_| shape.len() == 2) else {
+                continue;
+            };
             if ["shared", "embed_tokens", "lm_head", "wte"].iter().any(|t| module.ends_with(t)) {
                 continue;
             }
@@ -176,11 +179,12 @@ fn verify_and_inspect_know_of_it() {
     assert_eq!(effattn(&[&["verify"], &BART[..2], &golden].concat()).status.code(), Some(4));
     let got = effattn(&[&["inspect"], &BART[..]].concat());
     let text = String::from_utf8_lossy(&got.stdout).into_owned();
-    assert!(text.contains("  adapter         adapter-bart (r=4, alpha=6, 16 modules, 16 whole tensors, "), "{text}");
+    assert!(text.contains("  adapter          adapter-bart (r=4, alpha=6, 16 modules, 16 whole tensors, "), "{text}");
     let facts = |words: &[&str]| -> Value { serde_json::from_slice(&effattn(words).stdout).expect("JSON") };
     let told = facts(&[&["inspect", "-f", "json"], &BART[..]].concat());
     let stored = std::fs::read(fixtures().join("adapter-bart/adapter_model.safetensors")).expect("the adapter");
-    let numbers: usize = SafeTensors::deserialize(&stored).expect("tensors").tensors().iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum();
+    let numbers: usize =
+        SafeTensors::deserialize(&stored).expect("tensors").tensors().iter().map(|(_, t)| t.shape().iter().product::<usize>()).sum();
     let adapter = &told["adapter"];
     assert_eq!((&adapter["name"], &adapter["r"], &adapter["alpha"]), (&json!("adapter-bart"), &json!(4), &json!(6.0)));
     assert_eq!((&adapter["modules"], &adapter["whole_tensors"], &adapter["parameters"]), (&json!(16), &json!(16), &json!(numbers)));

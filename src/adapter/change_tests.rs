@@ -82,7 +82,8 @@ fn a_part_is_the_same_wherever_it_begins() {
     let merged = Merged::new(base, &[rows, width], Some(Layout::OutIn), &changes).unwrap();
     let mut all = vec![0.0; rows * width];
     merged.fill(0, &mut all);
-    for (first, n) in [(0, 1), (1, width), (width - 1, 2), (width, width), (TOGETHER - 3, 9), (7, 2 * width), (rows * width - 1, 1), (5, 0)] {
+    for (first, n) in [(0, 1), (1, width), (width - 1, 2), (width, width), (TOGETHER - 3, 9), (7, 2 * width), (rows * width - 1, 1), (5, 0)]
+    {
         let mut part = vec![0.0; n];
         merged.fill(first, &mut part);
         assert_eq!(part, all[first..first + n], "{first} {n}");

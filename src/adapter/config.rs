@@ -250,11 +250,14 @@ impl Fields<'_> {
         }
         match self.0.get("init_lora_weights") {
             None | Some(Value::Null | Value::Bool(_)) => {}
-            Some(Value::String(how)) if ["true", "false", "gaussian", "eva", "orthogonal", "mica"].contains(&how.to_lowercase().as_str()) => {}
+            Some(Value::String(how))
+                if ["true", "false", "gaussian", "eva", "orthogonal", "mica"].contains(&how.to_lowercase().as_str()) => {}
             Some(how) => {
-                let what = format!("`init_lora_weights: {how}` is not implemented: such an adapter belongs to a base model that it has changed");
-                return Err(wrong(what)
-                    .hint(format!("{REMEDY}; or save it with `path_initial_model_for_weight_conversion`, which makes a plain adapter of it")));
+                let what =
+                    format!("`init_lora_weights: {how}` is not implemented: such an adapter belongs to a base model that it has changed");
+                return Err(wrong(what).hint(format!(
+                    "{REMEDY}; or save it with `path_initial_model_for_weight_conversion`, which makes a plain adapter of it"
+                )));
             }
         }
         let known = |key: &str| READ.contains(&key) || TRAINING.contains(&key) || REFUSED.iter().any(|(k, _)| *k == key);
@@ -275,14 +278,17 @@ impl Fields<'_> {
     fn rank(&self, key: &str, value: Option<&Value>) -> Result<usize> {
         let value = value.unwrap_or(&Value::Null);
         let rank = value.as_u64().and_then(|r| usize::try_from(r).ok()).filter(|r| *r > 0);
-        rank.ok_or_else(|| wrong(format!("`{key}` must be a whole number of at least 1, not {value}")).hint("it is the rank of the matrices"))
+        rank.ok_or_else(|| {
+            wrong(format!("`{key}` must be a whole number of at least 1, not {value}")).hint("it is the rank of the matrices")
+        })
     }
 
     fn alpha(&self, key: &str, value: Option<&Value>) -> Result<f64> {
         let value = value.unwrap_or(&Value::Null);
-        value.as_f64().filter(|a| a.is_finite()).ok_or_else(|| {
-            wrong(format!("`{key}` must be a number, not {value}")).hint("the change is multiplied by it over the rank")
-        })
+        value
+            .as_f64()
+            .filter(|a| a.is_finite())
+            .ok_or_else(|| wrong(format!("`{key}` must be a number, not {value}")).hint("the change is multiplied by it over the rank"))
     }
 
     fn bias(&self) -> Result<Bias> {
@@ -299,7 +305,10 @@ impl Fields<'_> {
         let bad = |v: &Value| wrong(format!("`{key}` must be a list of names, not {v}"));
         let Some(value) = self.given(key) else { return Ok(None) };
         let list = value.as_array().ok_or_else(|| bad(value))?;
-        list.iter().map(|v| v.as_str().filter(|s| !s.is_empty()).map(str::to_owned).ok_or_else(|| bad(value))).collect::<Result<_>>().map(Some)
+        list.iter()
+            .map(|v| v.as_str().filter(|s| !s.is_empty()).map(str::to_owned).ok_or_else(|| bad(value)))
+            .collect::<Result<_>>()
+            .map(Some)
     }
 
     fn modules(&self, key: &str) -> Result<Modules> {

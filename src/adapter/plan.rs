@@ -36,10 +36,20 @@ impl Plan {
     /// Of an adapter and a checkpoint.
     pub(super) fn of(adapter: &Adapter, base: &Base, tied: bool) -> Result<Self> {
         let c = &adapter.config;
-        let mut making = Making { adapter, base, tied, changes: BTreeMap::new(), replaced: BTreeMap::new(), kept: BTreeMap::new(), met: BTreeMap::new(), notes: Vec::new() };
+        let mut making = Making {
+            adapter,
+            base,
+            tied,
+            changes: BTreeMap::new(),
+            replaced: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            met: BTreeMap::new(),
+            notes: Vec::new(),
+        };
         let (mut low, mut parameters) = (BTreeSet::new(), 0);
         for (module, parts) in &adapter.modules {
-            parameters += parts.iter().filter(|(p, _)| !matches!(p, Part::Base(w) if w == "weight")).map(|(_, t)| making.count(t)).sum::<usize>();
+            parameters +=
+                parts.iter().filter(|(p, _)| !matches!(p, Part::Base(w) if w == "weight")).map(|(_, t)| making.count(t)).sum::<usize>();
             if making.low_rank(module, parts)? {
                 low.insert(module.clone());
             }
@@ -56,7 +66,13 @@ impl Plan {
             parameters,
             notes: making.notes,
         };
-        Ok(Self { changes: making.changes, replaced: making.replaced, kept: making.kept, ties: Ties { changed: tied, replaced: c.keeps_ties }, summary })
+        Ok(Self {
+            changes: making.changes,
+            replaced: making.replaced,
+            kept: making.kept,
+            ties: Ties { changed: tied, replaced: c.keeps_ties },
+            summary,
+        })
     }
 }
 
@@ -93,9 +109,9 @@ impl Making<'_> {
     fn matrix(&self, tensor: &str) -> Result<(usize, usize)> {
         match *self.shape(tensor) {
             [rows, columns] => Ok((rows, columns)),
-            ref other => {
-                Err(self.error(format!("tensor `{tensor}` has shape {other:?}, not two dimensions")).hint("only matrices and tables are merged"))
-            }
+            ref other => Err(self
+                .error(format!("tensor `{tensor}` has shape {other:?}, not two dimensions"))
+                .hint("only matrices and tables are merged")),
         }
     }
 
@@ -104,7 +120,9 @@ impl Making<'_> {
         let shape = self.shape(tensor);
         // PEFT 0.9 stored magnitudes of one dimension more
         if shape.iter().product::<usize>() != length || shape.iter().filter(|n| **n != 1).count() > 1 {
-            return Err(self.error(format!("tensor `{tensor}` has shape {shape:?}, the module's matrices ask for [{length}]")).hint(DAMAGED));
+            return Err(self
+                .error(format!("tensor `{tensor}` has shape {shape:?}, the module's matrices ask for [{length}]"))
+                .hint(DAMAGED));
         }
         self.adapter.file.numbers(tensor)
     }
@@ -131,7 +149,9 @@ impl Making<'_> {
             [Some(a), Some(b)] => (a, b),
             [None, None] => {
                 return match parts.iter().find(|(p, _)| matches!(p, Part::Bias | Part::Magnitude)) {
-                    Some((_, t)) => Err(self.error(format!("tensor `{t}` stands alone: there is no `lora_A` and `lora_B` of `{module}`")).hint(DAMAGED)),
+                    Some((_, t)) => {
+                        Err(self.error(format!("tensor `{t}` stands alone: there is no `lora_A` and `lora_B` of `{module}`")).hint(DAMAGED))
+                    }
                     None => Ok(false),
                 };
             }
@@ -144,7 +164,8 @@ impl Making<'_> {
             return Err(self.error(format!("`{module}` has matrices of a linear layer and of a table")).hint(DAMAGED));
         }
         if !c.targets(module) && !(c.keeps_ties && may_be_tied(module)) {
-            return Err(self.error(format!("`{module}` is none of the modules that `target_modules` of {CONFIG} names"))
+            return Err(self
+                .error(format!("`{module}` is none of the modules that `target_modules` of {CONFIG} names"))
                 .hint("adapter_config.json and adapter_model.safetensors belong to different adapters"));
         }
         let (rank, scale) = (c.rank_of(module), c.scale_of(module));
@@ -158,7 +179,9 @@ impl Making<'_> {
         let magnitude = match (c.dora, parts.get(&Part::Magnitude)) {
             (true, Some(m)) => Some(self.vector(m, outputs)?),
             (false, None) => None,
-            (true, None) => return Err(self.error(format!("`{module}` has no `lora_magnitude_vector`, which `use_dora` asks for")).hint(DAMAGED)),
+            (true, None) => {
+                return Err(self.error(format!("`{module}` has no `lora_magnitude_vector`, which `use_dora` asks for")).hint(DAMAGED));
+            }
             (false, Some(m)) => return Err(self.error(format!("tensor `{m}` is there, {CONFIG} has no `use_dora`")).hint(DAMAGED)),
         };
         let (ta, tb) = (self.adapter.file.numbers(a)?, self.adapter.file.numbers(b)?);
@@ -186,7 +209,9 @@ impl Making<'_> {
                 self.change(&bias, module, Change::Added(added))?;
             }
             (false, None) => {}
-            (true, None) => return Err(self.error(format!("`{module}` has no bias beside `lora_B`, which `lora_bias` asks for")).hint(DAMAGED)),
+            (true, None) => {
+                return Err(self.error(format!("`{module}` has no bias beside `lora_B`, which `lora_bias` asks for")).hint(DAMAGED));
+            }
             (false, Some(t)) => return Err(self.error(format!("tensor `{t}` is there, {CONFIG} has no `lora_bias`")).hint(DAMAGED)),
         }
         Ok(true)
@@ -229,7 +254,8 @@ impl Making<'_> {
 
     fn tokens(&mut self, module: &str, tensor: &str) -> Result<()> {
         let Some(ids) = self.adapter.config.tokens_of(module) else {
-            return Err(self.error(format!("tensor `{tensor}` is there, `trainable_token_indices` of {CONFIG} does not name `{module}`"))
+            return Err(self
+                .error(format!("tensor `{tensor}` is there, `trainable_token_indices` of {CONFIG} does not name `{module}`"))
                 .hint("adapter_config.json and adapter_model.safetensors belong to different adapters"));
         };
         let (n, d) = self.matrix(tensor)?;
@@ -237,8 +263,13 @@ impl Making<'_> {
         let table = self.base.shapes.get(name.as_str()).copied().unwrap_or_default();
         let distinct = ids.iter().collect::<BTreeSet<_>>().len();
         if n != ids.len() || distinct != n || table.len() != 2 || table[1] != d || ids.iter().any(|id| *id >= table[0]) {
-            let what = format!("tensor `{tensor}` of shape [{n}, {d}] does not fit {} token ids and the base model's table of shape {table:?}", ids.len());
-            return Err(self.error(what).hint("`trainable_token_indices` names each row of the tensor once, and only ids of the vocabulary"));
+            let what = format!(
+                "tensor `{tensor}` of shape [{n}, {d}] does not fit {} token ids and the base model's table of shape {table:?}",
+                ids.len()
+            );
+            return Err(self
+                .error(what)
+                .hint("`trainable_token_indices` names each row of the tensor once, and only ids of the vocabulary"));
         }
         let numbers = self.adapter.file.numbers(tensor)?;
         let rows = ids.iter().zip(numbers.chunks(d.max(1))).map(|(id, row)| (*id, row.to_vec())).collect();
@@ -255,7 +286,9 @@ impl Making<'_> {
         } else {
             "the adapter was trained for another base model".to_owned()
         };
-        Err(self.error(format!("tensor `{tensor}` has shape {:?}, the base model's `{name}` has {wanted:?}", self.shape(tensor))).hint(hint))
+        Err(self
+            .error(format!("tensor `{tensor}` has shape {:?}, the base model's `{name}` has {wanted:?}", self.shape(tensor)))
+            .hint(hint))
     }
 
     /// A parameter that a changed module has kept, or a bias that was trained.
@@ -336,7 +369,10 @@ impl Making<'_> {
         if !alone {
             return Ok(());
         }
-        Err(self.error(format!("tensor `{tensor}` stands for `{name}`, which the base model ties to other tables: those were not trained with it"))
+        Err(self
+            .error(format!(
+                "tensor `{tensor}` stands for `{name}`, which the base model ties to other tables: those were not trained with it"
+            ))
             .hint(format!("{REMEDY}; or train with `ensure_weight_tying`")))
     }
 
@@ -354,8 +390,10 @@ impl Making<'_> {
         for (name, module) in self.base.matrices() {
             let wanted = if c.tells_targets() { self.spelled(module).any(|m| c.targets(&m)) } else { words.contains(last(module)) };
             if wanted && !self.met.contains_key(name) {
-                return Err(Error::new(format!("{file}: no `lora_A` and `lora_B` of `{module}`, which `target_modules` of {CONFIG} covers"))
-                    .hint(INCOMPLETE));
+                return Err(Error::new(format!(
+                    "{file}: no `lora_A` and `lora_B` of `{module}`, which `target_modules` of {CONFIG} covers"
+                ))
+                .hint(INCOMPLETE));
             }
         }
         self.complete_replacements(low)
@@ -376,7 +414,8 @@ impl Making<'_> {
             };
             return Err(Error::new(format!("{file}: no tensor for `{name}`, which `{why}` of {CONFIG} covers")).hint(INCOMPLETE));
         }
-        let has = |saved: &String| self.adapter.modules.iter().any(|(m, p)| ends(m, saved) && p.keys().any(|p| matches!(p, Part::Whole(_))));
+        let has =
+            |saved: &String| self.adapter.modules.iter().any(|(m, p)| ends(m, saved) && p.keys().any(|p| matches!(p, Part::Whole(_))));
         match c.saved.iter().find(|s| may_be_tied(s) && !has(s)) {
             Some(s) => Err(Error::new(format!("{file}: no tensor of `{s}`, which `modules_to_save` of {CONFIG} names")).hint(INCOMPLETE)),
             None => Ok(()),
@@ -390,7 +429,8 @@ impl Making<'_> {
             met.strip_suffix(stored).and_then(|w| w.strip_suffix('.')).filter(|w| !w.contains('.') && !w.is_empty())
         });
         let more = word.map(|w| format!("{w}.{module}"));
-        let shorter = self.met.iter().any(|(name, met)| name.split_once('.').is_some_and(|(_, n)| n.rsplit_once('.').is_some_and(|(n, _)| n == met)));
+        let shorter =
+            self.met.iter().any(|(name, met)| name.split_once('.').is_some_and(|(_, n)| n.rsplit_once('.').is_some_and(|(n, _)| n == met)));
         let less = module.split_once('.').filter(|_| shorter).map(|(_, rest)| rest.to_owned());
         std::iter::once(module.to_owned()).chain(more).chain(less)
     }

@@ -85,7 +85,8 @@ mod tests {
         ] {
             assert_eq!(parse(name), Some((module.to_owned(), part)), "{name}");
         }
-        for name in ["lora_A.weight", "weight", "base_model.model.a.lora_A", "a.lora_diag.x", "a.lora_A.x.y.weight", "a.lora_B.default", ""] {
+        for name in ["lora_A.weight", "weight", "base_model.model.a.lora_A", "a.lora_diag.x", "a.lora_A.x.y.weight", "a.lora_B.default", ""]
+        {
             assert_eq!(parse(name), None, "{name}");
         }
     }

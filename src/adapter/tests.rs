@@ -194,20 +194,59 @@ fn tensors_that_do_not_fit_are_told() {
         (with(&|t| drop(t.remove(2))), "`model.layers.1.q` has `lora_B` and no `lora_A`"),
         (with(&|t| t.truncate(2)), "no `lora_A` and `lora_B` of `model.layers.1.q`, which `target_modules` of adapter_config.json covers"),
         (with(&Vec::clear), "no tensor of `q`, which `target_modules` of adapter_config.json names"),
-        (with(&|t| t[0].1 = vec![3, 4]), "tensor `base_model.model.model.layers.0.q.lora_A.weight` has shape [3, 4], adapter_config.json asks for rank 2"),
-        (with(&|t| t[1].1 = vec![4, 1]), "tensor `base_model.model.model.layers.0.q.lora_B.weight` has shape [4, 1], adapter_config.json asks for rank 2"),
-        (with(&|t| t[0].1 = vec![2, 5]), "`model.layers.0.q`: `lora_A` of 5 columns and `lora_B` of 4 rows do not fit the base model's tensor of shape [4, 4]"),
-        (with(&|t| t[1].1 = vec![6, 2]), "`model.layers.0.q`: `lora_A` of 4 columns and `lora_B` of 6 rows do not fit the base model's tensor of shape [4, 4]"),
-        (with(&|t| t[0].1 = vec![2, 4, 1]), "tensor `base_model.model.model.layers.0.q.lora_A.weight` has shape [2, 4, 1], not two dimensions"),
+        (
+            with(&|t| t[0].1 = vec![3, 4]),
+            "tensor `base_model.model.model.layers.0.q.lora_A.weight` has shape [3, 4], adapter_config.json asks for rank 2",
+        ),
+        (
+            with(&|t| t[1].1 = vec![4, 1]),
+            "tensor `base_model.model.model.layers.0.q.lora_B.weight` has shape [4, 1], adapter_config.json asks for rank 2",
+        ),
+        (
+            with(&|t| t[0].1 = vec![2, 5]),
+            "`model.layers.0.q`: `lora_A` of 5 columns and `lora_B` of 4 rows do not fit the base model's tensor of shape [4, 4]",
+        ),
+        (
+            with(&|t| t[1].1 = vec![6, 2]),
+            "`model.layers.0.q`: `lora_A` of 4 columns and `lora_B` of 6 rows do not fit the base model's tensor of shape [4, 4]",
+        ),
+        (
+            with(&|t| t[0].1 = vec![2, 4, 1]),
+            "tensor `base_model.model.model.layers.0.q.lora_A.weight` has shape [2, 4, 1], not two dimensions",
+        ),
         (extra("base_model.model.model.layers.2.q.lora_A.weight", &[2, 4]), "`model.layers.2.q` has `lora_A` and no `lora_B`"),
-        (extra("base_model.model.model.norm.weight", &[4]), "tensor `base_model.model.model.norm.weight` is of no module that adapter_config.json names: neither `modules_to_save` nor `bias` explains it"),
-        (extra("base_model.model.model.layers.0.q.lora_diag.default", &[2]), "tensor `base_model.model.model.layers.0.q.lora_diag.default` is none of an adapter of LoRA"),
-        (extra("base_model.model.model.layers.0.q.lora_A.default.weight", &[2, 4]), "tensors `base_model.model.model.layers.0.q.lora_A.default.weight` and `base_model.model.model.layers.0.q.lora_A.weight` are the same part of `model.layers.0.q`"),
-        (extra("base_model.model.model.layers.0.q.lora_magnitude_vector", &[4]), "tensor `base_model.model.model.layers.0.q.lora_magnitude_vector` is there, adapter_config.json has no `use_dora`"),
-        (extra("base_model.model.model.layers.0.q.lora_B.bias", &[4]), "tensor `base_model.model.model.layers.0.q.lora_B.bias` is there, adapter_config.json has no `lora_bias`"),
-        (extra("base_model.model.model.layers.0.q.base_layer.bias", &[4]), "tensor `base_model.model.model.layers.0.q.base_layer.bias` is of no module that adapter_config.json names: neither `modules_to_save` nor `bias` explains it"),
-        (extra("base_model.model.model.shared.token_adapter.trainable_tokens_delta", &[1, 4]), "tensor `base_model.model.model.shared.token_adapter.trainable_tokens_delta` is there, `trainable_token_indices` of adapter_config.json does not name `model.shared`"),
-        (extra("base_model.model.model.shared.weight", &[10, 4]), "tensor `base_model.model.model.shared.weight` has shape [10, 4], the base model's `model.shared.weight` has [9, 4]"),
+        (
+            extra("base_model.model.model.norm.weight", &[4]),
+            "tensor `base_model.model.model.norm.weight` is of no module that adapter_config.json names: neither `modules_to_save` nor `bias` explains it",
+        ),
+        (
+            extra("base_model.model.model.layers.0.q.lora_diag.default", &[2]),
+            "tensor `base_model.model.model.layers.0.q.lora_diag.default` is none of an adapter of LoRA",
+        ),
+        (
+            extra("base_model.model.model.layers.0.q.lora_A.default.weight", &[2, 4]),
+            "tensors `base_model.model.model.layers.0.q.lora_A.default.weight` and `base_model.model.model.layers.0.q.lora_A.weight` are the same part of `model.layers.0.q`",
+        ),
+        (
+            extra("base_model.model.model.layers.0.q.lora_magnitude_vector", &[4]),
+            "tensor `base_model.model.model.layers.0.q.lora_magnitude_vector` is there, adapter_config.json has no `use_dora`",
+        ),
+        (
+            extra("base_model.model.model.layers.0.q.lora_B.bias", &[4]),
+            "tensor `base_model.model.model.layers.0.q.lora_B.bias` is there, adapter_config.json has no `lora_bias`",
+        ),
+        (
+            extra("base_model.model.model.layers.0.q.base_layer.bias", &[4]),
+            "tensor `base_model.model.model.layers.0.q.base_layer.bias` is of no module that adapter_config.json names: neither `modules_to_save` nor `bias` explains it",
+        ),
+        (
+            extra("base_model.model.model.shared.token_adapter.trainable_tokens_delta", &[1, 4]),
+            "tensor `base_model.model.model.shared.token_adapter.trainable_tokens_delta` is there, `trainable_token_indices` of adapter_config.json does not name `model.shared`",
+        ),
+        (
+            extra("base_model.model.model.shared.weight", &[10, 4]),
+            "tensor `base_model.model.model.shared.weight` has shape [10, 4], the base model's `model.shared.weight` has [9, 4]",
+        ),
     ] {
         let (message, hint) = said.split_once(" | ").unwrap();
         assert_eq!(message.strip_prefix(file), Some(wanted), "{message}");
@@ -218,11 +257,16 @@ fn tensors_that_do_not_fit_are_told() {
 #[test]
 fn modules_that_are_none_are_told() {
     let pair = |module: &str| -> Tensors {
-        ["lora_A", "lora_B"].map(|p| (&*format!("base_model.model.{module}.{p}.weight").leak(), if p == "lora_A" { vec![2, 4] } else { vec![4, 2] })).into()
+        ["lora_A", "lora_B"]
+            .map(|p| (&*format!("base_model.model.{module}.{p}.weight").leak(), if p == "lora_A" { vec![2, 4] } else { vec![4, 2] }))
+            .into()
     };
     let said = |module: &str| World::new(&base(), &q().into_iter().chain(pair(module)).collect(), &config()).said(true);
     let unknown = said("model.layers.2.q");
-    assert!(unknown.contains("`model.layers.2.q` is no module of the base model, which has no tensor `model.layers.2.q.weight`"), "{unknown}");
+    assert!(
+        unknown.contains("`model.layers.2.q` is no module of the base model, which has no tensor `model.layers.2.q.weight`"),
+        "{unknown}"
+    );
     assert!(unknown.contains("the nearest names are `model.layers.0.q.weight`"), "{unknown}");
     let other = said("model.layers.0.up");
     assert!(other.contains("`model.layers.0.up` is none of the modules that `target_modules` of adapter_config.json names"), "{other}");
@@ -306,7 +350,11 @@ fn configurations_that_cannot_be_merged_are_told() {
         ("init_lora_weights", json!("pissa_niter_4"), "`init_lora_weights: \"pissa_niter_4\"` is not implemented"),
         ("init_lora_weights", json!("loftq"), "`init_lora_weights: \"loftq\"` is not implemented"),
         ("layer_replication", json!([[0, 1]]), "`layer_replication` is not implemented: such an adapter repeats layers"),
-        ("alora_invocation_tokens", json!([1]), "`alora_invocation_tokens` is not implemented: such an adapter works from certain tokens on, not everywhere"),
+        (
+            "alora_invocation_tokens",
+            json!([1]),
+            "`alora_invocation_tokens` is not implemented: such an adapter works from certain tokens on, not everywhere",
+        ),
         ("megatron_config", json!({"a": 1}), "`megatron_config` is not implemented: such an adapter splits modules over machines"),
         ("target_parameters", json!(["a"]), "`target_parameters` is not implemented"),
         ("use_qalora", json!(true), "`use_qalora` is not implemented"),

@@ -137,7 +137,8 @@ impl Plan {
                 suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
             };
             let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-            models.push(Entry::with_set(Some(&model.name), origin, model.random_weights, (options.clone(), model.set.clone())).map_err(at)?);
+            models
+                .push(Entry::with_set(Some(&model.name), origin, model.random_weights, (options.clone(), model.set.clone())).map_err(at)?);
         }
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
