@@ -117,6 +117,11 @@ impl Adapter {
                     .hint("the file holds several adapters: save each by itself"));
             }
         }
+        for parts in modules.values_mut() {
+            let twice = |part: &Part| matches!(part, Part::Again(p) if parts.contains_key(&Part::Whole(p.clone())));
+            let aside: Vec<Part> = parts.keys().filter(|p| matches!(p, Part::Before(_)) || twice(p)).cloned().collect();
+            aside.iter().for_each(|part| drop(parts.remove(part)));
+        }
         Ok(Self { name: name.unwrap_or_else(|| dir.display().to_string()), file, config, modules })
     }
 

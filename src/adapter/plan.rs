@@ -7,6 +7,8 @@ use super::{Adapter, CONFIG, Part, Summary};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod complete;
+
 /// What becomes of a checkpoint's tensors.
 pub struct Plan {
     /// Changes of tensors, by the checkpoint's names.
@@ -163,7 +165,7 @@ impl Making<'_> {
         if table && (parts.contains_key(&Part::A) || parts.contains_key(&Part::B)) {
             return Err(self.error(format!("`{module}` has matrices of a linear layer and of a table")).hint(DAMAGED));
         }
-        if !c.targets(module) && !(c.keeps_ties && may_be_tied(module)) {
+        if !(c.targets(module) || c.keeps_ties && may_be_tied(module)) {
             return Err(self
                 .error(format!("`{module}` is none of the modules that `target_modules` of {CONFIG} names"))
                 .hint("adapter_config.json and adapter_model.safetensors belong to different adapters"));
@@ -245,7 +247,7 @@ impl Making<'_> {
             match part {
                 Part::Tokens => self.tokens(module, tensor)?,
                 Part::Base(parameter) => self.below(module, parameter, tensor)?,
-                Part::Whole(parameter) => self.whole(module, parameter, tensor)?,
+                Part::Whole(parameter) | Part::Again(parameter) => self.whole(module, parameter, tensor)?,
                 _ => {}
             }
         }
@@ -318,7 +320,7 @@ impl Making<'_> {
         let (saved, table) = (c.saves(module), parameter == "weight" && may_be_tied(module));
         // PEFT once stored the biases of changed modules so
         let trained = c.bias == Bias::All || (c.bias == Bias::Changed && c.targets(module));
-        if !saved && !table && !(parameter == "bias" && trained) {
+        if !(saved || table || parameter == "bias" && trained) {
             return Err(if self.base.find(module, parameter).is_ok_and(|f| f.is_some()) {
                 self.stray(tensor)
             } else {
@@ -375,66 +377,6 @@ impl Making<'_> {
             ))
             .hint(format!("{REMEDY}; or train with `ensure_weight_tying`")))
     }
-
-    /// Fails if a place has no tensor.
-    fn complete(&self, low: &BTreeSet<String>) -> Result<()> {
-        let (c, file) = (&self.adapter.config, &self.adapter.file.name);
-        let having = || low.iter().chain(self.adapter.modules.iter().filter(|(_, p)| p.contains_key(&Part::Tokens)).map(|(m, _)| m));
-        if let Some(target) = c.missed(having().collect::<Vec<_>>().into_iter()) {
-            return Err(Error::new(format!("{file}: no tensor of `{target}`, which `target_modules` of {CONFIG} names")).hint(INCOMPLETE));
-        }
-        if low.is_empty() && self.replaced.is_empty() && self.changes.is_empty() {
-            return Err(Error::new(format!("{file}: no tensor of an adapter")).hint(INCOMPLETE));
-        }
-        let words: BTreeSet<&str> = low.iter().map(|m| last(m)).filter(|w| !may_be_tied(w) && w.parse::<usize>().is_err()).collect();
-        for (name, module) in self.base.matrices() {
-            let wanted = if c.tells_targets() { self.spelled(module).any(|m| c.targets(&m)) } else { words.contains(last(module)) };
-            if wanted && !self.met.contains_key(name) {
-                return Err(Error::new(format!(
-                    "{file}: no `lora_A` and `lora_B` of `{module}`, which `target_modules` of {CONFIG} covers"
-                ))
-                .hint(INCOMPLETE));
-            }
-        }
-        self.complete_replacements(low)
-    }
-
-    fn complete_replacements(&self, low: &BTreeSet<String>) -> Result<()> {
-        let (c, file) = (&self.adapter.config, &self.adapter.file.name);
-        for (name, shape) in self.base.shapes {
-            let Some((module, parameter)) = name.rsplit_once('.') else { continue };
-            let bias = parameter == "bias" && shape.len() == 1;
-            let changed = || self.spelled(module).any(|m| low.contains(&m));
-            let why = match c.bias {
-                _ if self.replaced.contains_key(*name) => continue,
-                _ if self.spelled(module).any(|m| c.saves(&m)) => "modules_to_save",
-                Bias::All if bias => "bias",
-                Bias::Changed if bias && changed() => "bias",
-                _ => continue,
-            };
-            return Err(Error::new(format!("{file}: no tensor for `{name}`, which `{why}` of {CONFIG} covers")).hint(INCOMPLETE));
-        }
-        let has =
-            |saved: &String| self.adapter.modules.iter().any(|(m, p)| ends(m, saved) && p.keys().any(|p| matches!(p, Part::Whole(_))));
-        match c.saved.iter().find(|s| may_be_tied(s) && !has(s)) {
-            Some(s) => Err(Error::new(format!("{file}: no tensor of `{s}`, which `modules_to_save` of {CONFIG} names")).hint(INCOMPLETE)),
-            None => Ok(()),
-        }
-    }
-
-    /// The names that PEFT may have for a module of the checkpoint: its own, and those that differ by the first word, if the adapter's do.
-    fn spelled<'b>(&'b self, module: &'b str) -> impl Iterator<Item = String> + 'b {
-        let word = self.met.iter().find_map(|(name, met)| {
-            let stored = name.rsplit_once('.')?.0;
-            met.strip_suffix(stored).and_then(|w| w.strip_suffix('.')).filter(|w| !w.contains('.') && !w.is_empty())
-        });
-        let more = word.map(|w| format!("{w}.{module}"));
-        let shorter =
-            self.met.iter().any(|(name, met)| name.split_once('.').is_some_and(|(_, n)| n.rsplit_once('.').is_some_and(|(n, _)| n == met)));
-        let less = module.split_once('.').filter(|_| shorter).map(|(_, rest)| rest.to_owned());
-        std::iter::once(module.to_owned()).chain(more).chain(less)
-    }
 }
 
 const DAMAGED: &str = "the adapter's file is incomplete or belongs to another configuration: save it anew with PEFT";
-const INCOMPLETE: &str = "the adapter's file is incomplete, or adapter_config.json belongs to another";

@@ -21,6 +21,10 @@ pub enum Part {
     Base(String),
     /// A parameter of a module that was trained whole.
     Whole(String),
+    /// The same once more: PEFT stores biases of such a module under two names where it stores all biases.
+    Again(String),
+    /// What such a module was before, which nobody computes with.
+    Before(String),
 }
 
 /// What stands before every name.
@@ -45,6 +49,8 @@ pub fn parse(name: &str) -> Option<(String, Part)> {
         ("lora_magnitude_vector", [] | [_] | [_, "weight"]) => Part::Magnitude,
         ("token_adapter", ["trainable_tokens_delta"] | ["trainable_tokens_delta", _]) => Part::Tokens,
         ("base_layer", [parameter]) => Part::Base((*parameter).to_owned()),
+        ("original_module", [parameter]) => Part::Before((*parameter).to_owned()),
+        ("modules_to_save", [parameter]) => Part::Again((*parameter).to_owned()),
         ("modules_to_save", [_, inner @ .., parameter]) => {
             let module = [&words[..at], inner].concat().join(".");
             return Some((module, Part::Whole((*parameter).to_owned()))).filter(|_| at > 0);
@@ -73,6 +79,8 @@ mod tests {
             ("base_model.model.a.base_layer.bias", "a", Part::Base("bias".into())),
             ("base_model.model.lm_head.weight", "lm_head", whole("weight")),
             ("base_model.model.lm_head.modules_to_save.default.weight", "lm_head", whole("weight")),
+            ("base_model.model.norm.modules_to_save.bias", "norm", Part::Again("bias".into())),
+            ("base_model.model.norm.original_module.bias", "norm", Part::Before("bias".into())),
             ("base_model.model.attn.modules_to_save.default.q.weight", "attn.q", whole("weight")),
         ] {
             assert_eq!(parse(name), Some((module.to_owned(), part)), "{name}");

@@ -449,3 +449,19 @@ fn tied_tables_change_together() {
         assert_ne!(of("a.shared.weight"), numbers("a.shared.weight", &[9, 4]));
     }
 }
+
+/// With `bias: all`, PEFT stores the biases of whole modules twice, and what they were before.
+#[test]
+fn copies_of_whole_modules_are_passed_over() {
+    let mut config = config();
+    config["modules_to_save"] = json!(["norm"]);
+    let mut tensors = q();
+    let names = ["weight", "modules_to_save.weight", "original_module.weight"].map(|n| &*format!("base_model.model.model.norm.{n}").leak());
+    tensors.extend(names.map(|n| (n, vec![4])));
+    for (whole, kept) in [(&names[..], names[0]), (&names[1..], names[1])] {
+        let tensors = tensors.iter().filter(|(n, _)| whole.contains(n) || n.contains("lora")).cloned().collect();
+        let store = World::new(&base(), &tensors, &config).store(true, Held::default()).unwrap();
+        assert_eq!(store.root().get("model.norm.weight", &[4]).unwrap(), numbers(kept, &[4]));
+        assert_eq!(store.adapter().unwrap().parameters, 36);
+    }
+}

@@ -113,8 +113,13 @@ fn text(f: &Value) -> String {
     if let Some(a) = f["adapter"].as_object() {
         let whole = a["whole_tensors"].as_u64().filter(|n| *n > 0).map_or(String::new(), |n| format!(", {n} whole tensors"));
         let parameters = count(&a["parameters"]);
-        let text =
-            format!("{} (r={}, alpha={}, {} modules{whole}, {parameters} parameters)", word(&a["name"]), a["r"], a["alpha"], a["modules"]);
+        let text = format!(
+            "{} (r={}, alpha={}, {} modules{whole}, {parameters} parameters)",
+            word(&a["name"]),
+            a["r"],
+            a["alpha"].as_f64().unwrap_or_default(),
+            a["modules"]
+        );
         lines.push(("adapter", text));
         a["notes"].as_array().into_iter().flatten().for_each(|note| lines.push(("note", word(note))));
     }

@@ -33,7 +33,9 @@ pub fn record(table: &Table, i: usize, measured: &Measured, distance: Value) -> 
     put("os", machine.os.clone().into());
     put("model", entry.name.clone().into());
     put("model_filename", entry.filename().into());
-    put("adapter", entry.adapter().into());
+    if let Some(adapter) = entry.adapter() {
+        put("adapter", adapter.into());
+    }
     put("model_type", info.model_type.into());
     put("attention", entry.outline.model.attention(case.test.prompt()).into());
     put("model_n_params", entry.outline.parameters.into());
