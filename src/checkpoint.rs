@@ -229,7 +229,7 @@ impl Checkpoint {
         }
         let store = Store::open(dir)?;
         let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
-        let store = Arc::new(store.held(held).moved(options.moved));
+        let store = Arc::new(store.held(held));
         let layer = arch::Layer::load(&config, &store.root())
             .map_err(|e| if e.message().starts_with("config.json") { e.within(dir) } else { e })?;
         store.all_read(&[])?;
@@ -305,7 +305,7 @@ impl Checkpoint {
         let load = || -> Result<_> {
             let store = weights()?;
             let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
-            let store = Arc::new(options.adapt(store.held(held), &config)?);
+            let store = Arc::new(options.adapt(store.held(held).moved(options.moved), &config)?);
             let loaded = (arch.load)(&asked(arch, started(&config, generation_config.as_ref()), options)?, &store.root())?;
             Ok((store, held, loaded))
         };

@@ -72,7 +72,7 @@ fn numbers_of_the_reference() {
         "performer",
         "scaling",
         "terraformer",
-        "t5",
+        "t5", "longt5",
         "transfo-xl",
         "trax-layer",
     ] {
