@@ -42,12 +42,12 @@ CONFIGS = {
     # as many parameters as the model in the binary, in an architecture that CTranslate2 has
     "bart-9m": dict(BART, vocab_size=8192, d_model=256, max_position_embeddings=4096, **both(4, 4, 1024) | {"decoder_layers": 2}),
 }
-# base-size shapes of what reads long documents: google/long-t5-*-base, google/pegasus-x-base, allenai/led-base-16384 with as many layers, and
-# google/bigbird-pegasus-large-* at the size of the others
-T5 = dict(model_type="longt5", vocab_size=32128, d_model=768, d_kv=64, d_ff=2048, num_layers=12, num_decoder_layers=12, num_heads=12, local_radius=127,
+# base-size encoders of what reads long documents: google/long-t5-*-base, google/pegasus-x-base, allenai/led-base-16384 with as many layers, and
+# google/bigbird-pegasus-large-* at the size of the others. One decoder layer: reading is what is compared
+T5 = dict(model_type="longt5", vocab_size=32128, d_model=768, d_kv=64, d_ff=2048, num_layers=12, num_decoder_layers=1, num_heads=12, local_radius=127,
           feed_forward_proj="gated-gelu", tie_word_embeddings=False, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0, is_encoder_decoder=True)
 BASE = dict(d_model=768, max_position_embeddings=16384, vocab_size=96103, scale_embedding=True, pad_token_id=0, bos_token_id=2, eos_token_id=1,
-            is_encoder_decoder=True, **both(12, 12, 3072))
+            is_encoder_decoder=True, **both(12, 12, 3072) | {"decoder_layers": 1})
 CONFIGS |= {
     "longt5-local": dict(T5, encoder_attention_type="local"),
     "longt5-global": dict(T5, encoder_attention_type="transient-global", global_block_size=16),
@@ -55,7 +55,7 @@ CONFIGS |= {
                     activation_function="gelu_new", decoder_start_token_id=2),
     "pegasus-x": dict(BASE, model_type="pegasus_x", block_size=512, num_global_tokens=32, activation_function="gelu", decoder_start_token_id=0),
     "led-base": dict(LED, d_model=768, attention_window=[1024] * 12, max_encoder_position_embeddings=16384, max_decoder_position_embeddings=1024,
-                     **both(12, 12, 3072)),
+                     **both(12, 12, 3072) | {"decoder_layers": 1}),
 }
 CTRANSLATE2 = ("gpt2", "bart-large", "bart-9m")
 GGUF = ("gpt2",)
