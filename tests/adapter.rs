@@ -231,10 +231,10 @@ fn decode_says_so_and_goes_on_only_with_the_same() {
 }
 
 /// Runs `decode` with more words: its exit code, and what it said.
-type Decode = dyn Fn(&[&str]) -> (Option<i32>, String);
+type Decode<'a> = dyn Fn(&[&str]) -> (Option<i32>, String) + 'a;
 
 /// The settings of an interrupted run with `adapter-bart`: what it keeps beside its output while it waits.
-fn kept(decode: &Decode, output: &str) -> String {
+fn kept(decode: &Decode<'_>, output: &str) -> String {
     let sidecar = format!("{output}.partial.settings");
     std::fs::write(&sidecar, "{}").expect("written");
     std::fs::write(format!("{output}.partial"), "").expect("written");

@@ -72,7 +72,8 @@ fn numbers_of_the_reference() {
         "performer",
         "scaling",
         "terraformer",
-        "t5", "longt5",
+        "t5",
+        "longt5",
         "transfo-xl",
         "trax-layer",
     ] {
