@@ -241,9 +241,9 @@ fn what_cannot_be_compared() {
         ),
         (
             &["--compare-dtypes", "--documents", "a.txt", "-m", &plain],
-            2,
-            "error: `gpt2-plain` has no tokenizer.json to read `--documents` with\n\
-             hint: put the checkpoint's tokenizer.json there, or leave out `--documents`: made-up tokens need none\n",
+            1,
+            "error: `gpt2-plain` has no tokenizer.json\n\
+             hint: put the checkpoint's tokenizer.json beside its config.json, or leave out `--documents`: made-up tokens need none\n",
         ),
         (
             &["--compare-dtypes", "--documents", "no.txt"],

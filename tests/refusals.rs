@@ -95,6 +95,8 @@ fn quirks_are_on_for_verify_and_off_when_mended() {
 fn an_attention_that_the_family_does_not_have_is_refused() {
     let verify = |case: &str, choice: &str| {
         let dir = copy(case, |_| ());
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(case).join("generation_config.json");
+        std::fs::copy(from, dir.path().join("generation_config.json")).expect("the fixture is whole");
         said(&["verify", "-m", &path(&dir, ""), "--golden", &path(&dir, "expected.safetensors"), "--attention", choice])
     };
     for (case, choice, what) in [

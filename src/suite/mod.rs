@@ -23,7 +23,7 @@
 //! seed = 0                         # of the random weights
 //! set = { d_ff = 4096 }            # keys of config.json that this model has instead of the file's, tables within tables
 //! attention = "full"               # as `--attention`: another attention on the same weights
-//! distance-from = "bart"           # an earlier model: how far the logits of the first token are from its logits, in the same cases
+//! # distance-from = "bart"         # an earlier model: how far the logits of the first token are from its logits, in the same cases
 //!
 //! [[case]]                         # the product of its lists; only n-prompt and n-gen must be there
 //! models = ["led", "bart"]         # left out: all

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_name_nobody_knows_lists_those_there_are() {
-        let there = "suites in this program are `quick`, `length`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`, `context`, `compressive-performer`, `linformer`; any other is named by its file";
+        let there = "suites in this program are `quick`, `length`, `sparse-or-dense`, `sparse-loss`, `scaling-800m`, `scaling-17b`, `terraformer`, `context`, `compressive-performer`, `linformer`; any other is named by its file";
         let error = refused("qick");
         assert_eq!((error.message(), error.exit_code()), ("unknown suite `qick`", 2));
         assert_eq!(error.remedy(), Some(format!("did you mean `quick`? {there}").as_str()));
