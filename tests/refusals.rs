@@ -91,6 +91,37 @@ fn quirks_are_on_for_verify_and_off_when_mended() {
 }
 
 /// An attention that the weights do not know, or that says nothing, is a mistake of the call; one that they know is another computation.
+/// Sizes that nothing can have are errors that name the key, before memory is asked for.
+#[test]
+fn sizes_out_of_proportion_are_refused() {
+    for case in ["bart-plain", "mbart-plain", "bigbird-sparse", "pegasus-plain", "pegasus-x-plain", "led-windows"] {
+        for key in
+            ["d_model", "vocab_size", "encoder_ffn_dim", "decoder_ffn_dim", "encoder_layers", "decoder_layers", "max_position_embeddings"]
+        {
+            for size in [0u64, 1 << 31, 1 << 63] {
+                if size == 0 && !key.contains("dim") && key != "d_model" && key != "vocab_size" {
+                    continue;
+                }
+                let dir = copy(case, |config| {
+                    if config.get(key).is_some() {
+                        config[key] = json!(size);
+                    }
+                });
+                let changed = std::fs::read_to_string(dir.path().join("config.json")).expect("it is there").contains(&size.to_string());
+                // sines are worked out for any position: a far limit costs nothing
+                if !changed
+                    || size == 0 && key == "max_position_embeddings"
+                    || case == "pegasus-x-plain" && key == "max_position_embeddings"
+                {
+                    continue;
+                }
+                let (code, line) = said(&["inspect", "-m", &path(&dir, ""), "--random-weights"]);
+                assert_eq!((code, line.contains("config.json")), (Some(1), true), "{case} {key} {size}: {line}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_attention_that_the_family_does_not_have_is_refused() {
     let verify = |case: &str, choice: &str| {

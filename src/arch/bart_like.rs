@@ -34,6 +34,28 @@ pub(super) struct Sizes {
     bos_token_id: Option<u32>,
 }
 
+impl Sizes {
+    /// Fails where a size is 0, or so large that it must be a mistake: before anything of that size is asked for.
+    fn check(&self) -> Result<()> {
+        const WIDE: usize = 1 << 24;
+        for (key, size, least, most) in [
+            ("vocab_size", self.vocab_size, 1, WIDE),
+            ("d_model", self.d_model, 1, 1 << 17),
+            ("encoder_layers", self.encoder_layers, 0, 1 << 12),
+            ("decoder_layers", self.decoder_layers, 0, 1 << 12),
+            ("encoder_ffn_dim", self.encoder_ffn_dim, 1, WIDE),
+            ("decoder_ffn_dim", self.decoder_ffn_dim, 1, WIDE),
+        ] {
+            if !(least..=most).contains(&size) {
+                return Err(
+                    Error::new(format!("config.json: `{key}` is {size}, not between {least} and {most}")).hint("is a digit mistyped?")
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
 fn gelu() -> Activation {
     Activation::Gelu
 }
@@ -84,6 +106,7 @@ pub(super) fn full_name(choice: Choice) -> String {
 
 /// Builds the model.
 pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
+    s.check()?;
     let w = root.pp(plan.prefix);
     let (source, target, output) = tables(root, plan.prefix, s)?;
     let stack_norm = |w: &Weights| plan.stack_norm.map(|name| LayerNorm::load(&w.pp(name), s.d_model, EPS)).transpose();

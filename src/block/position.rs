@@ -45,9 +45,20 @@ struct Digits {
 const BASES: [usize; 4] = [11, 13, 14, 15];
 const DIGITS: usize = 8;
 
+/// Fails where a table has more positions than any text.
+fn possible(n: usize) -> Result<()> {
+    const MOST: usize = 1 << 26;
+    if n > MOST {
+        return Err(Error::new(format!("config.json: {n} positions are more than {MOST}"))
+            .hint("look at `max_position_embeddings`, or what the family calls it: is a digit mistyped?"));
+    }
+    Ok(())
+}
+
 impl Positions {
     /// A learned table with `n` usable rows; position p is row p + `offset` of `weight` below `w` (BART: 2, LED and GPT-2: 0).
     pub fn learned(w: &Weights, (n, d): (usize, usize), offset: usize) -> Result<Self> {
+        possible(n)?;
         Ok(Self { kind: Kind::Table { table: w.get("weight", &[n + offset, d])?, rows: n + offset, offset }, d, most: None })
     }
 
@@ -62,6 +73,7 @@ impl Positions {
         if w.has("weight") {
             return Self::learned(w, (n, d), 0);
         }
+        possible(n)?;
         let half = d.div_ceil(2);
         let angle = |p: usize, j: usize| p as f64 / 10_000f64.powf(2.0 * j as f64 / d as f64);
         let table = (0..n).flat_map(|p| (0..d).map(move |f| if f < half { angle(p, f).sin() } else { angle(p, f - half).cos() } as f32));
