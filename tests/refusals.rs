@@ -91,6 +91,22 @@ fn quirks_are_on_for_verify_and_off_when_mended() {
 }
 
 /// An attention that the weights do not know, or that says nothing, is a mistake of the call; one that they know is another computation.
+/// Without `--rounding` the tolerance is absolute; with it rounding passes, sequences and a changed model do not.
+#[test]
+fn rounding_is_weighed_where_asked_for_and_hides_no_mistake() {
+    let verify = |epsilon: f64, more: &[&str]| {
+        let dir = copy("t5-plain", |config| config["layer_norm_epsilon"] = json!(epsilon));
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/t5-plain/generation_config.json");
+        std::fs::copy(from, dir.path().join("generation_config.json")).expect("the fixture is whole");
+        let (model, golden) = (path(&dir, ""), path(&dir, "expected.safetensors"));
+        said(&[&["verify", "-m", &model, "--golden", &golden][..], more].concat()).0
+    };
+    assert_eq!(verify(1e-6, &[]), Some(0));
+    assert_eq!(verify(1e-6, &["--atol", "1e-9"]), Some(4), "no rounding unless asked for");
+    assert_eq!(verify(1e-6, &["--atol", "1e-9", "--rounding"]), Some(0));
+    assert_eq!(verify(1e-4, &["--atol", "1e-9", "--rounding"]), Some(4), "another epsilon is no rounding");
+}
+
 /// Sizes that nothing can have are errors that name the key, before memory is asked for.
 #[test]
 fn sizes_out_of_proportion_are_refused() {
