@@ -1,79 +1,36 @@
 //! Weights under the checkpoint's own names: mmapped safetensors that remember what was read.
 
 use crate::error::{Error, Result};
-use crate::kernel::linear::Numbers;
 use crate::kernel::precision::Precision;
 use crate::kernel::simd::{Isa, isa};
 use crate::nearest::distance;
-use memmap2::Mmap;
+use bytes::Bytes;
+use made_up::MadeUp;
+use shards::shards;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
 mod adapted;
+mod bytes;
 mod file;
 mod header;
+mod made_up;
 mod matrix;
 mod moved;
 mod random;
+mod shards;
+mod view;
 
-pub use file::File;
+pub use file::{File, check};
 pub use header::{Dtype, Entry};
+pub use made_up::Asked;
 pub use matrix::Form;
-use moved::Moved;
 pub use random::Stream;
-
-/// Where the bytes of a checkpoint are.
-enum Bytes {
-    Mapped(Mmap),
-    Static(&'static [u8]),
-}
-
-impl Bytes {
-    fn get(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(m) => m,
-            Bytes::Static(s) => s,
-        }
-    }
-
-    /// Whether they are a file's.
-    fn is_file(&self) -> bool {
-        matches!(self, Bytes::Mapped(_))
-    }
-
-    /// Lets the pages of a range go, where they are a file's: what has been packed need not stay in memory beside the panels.
-    /// Whoever reads the range again gets it from the file again.
-    fn release(&self, range: Range<usize>) {
-        #[cfg(unix)]
-        if let Bytes::Mapped(map) = self
-            && !range.is_empty()
-        {
-            // SAFETY: the mapping is of a file and never written, so a page that goes comes back as it was
-            let advised = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
-            // only memory would be lost
-            drop(advised);
-        }
-    }
-}
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        self.get()
-    }
-}
-
-/// What stands for weights where there are no files.
-#[derive(Clone, Copy)]
-enum MadeUp {
-    /// Numbers from this seed.
-    Random(u64),
-    /// Nothing but sizes.
-    Blueprint,
-}
+pub use shards::shards_named;
+pub use view::Weights;
 
 /// The kinds of numbers that a model holds in memory, and whether all of them are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,17 +41,6 @@ pub struct Held {
     pub cache: Precision,
     /// Whether matrices that are read row by row stay in their file, see [`Weights::rows`].
     pub mapped: bool,
-}
-
-/// A tensor that a model asked for.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// Its name.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Inputs of an output: numbers are made up with a deviation of 1/√inputs.
-    pub inputs: usize,
 }
 
 /// All tensors of a checkpoint.
@@ -147,22 +93,6 @@ impl Store {
         let mut store = Self::empty(None);
         store.add(File::of(name.to_string(), Bytes::Static(bytes))?)?;
         Ok(store)
-    }
-
-    /// Numbers made up from a seed for whatever is asked: matrices of variance 1 / inputs, norms 1, biases 0, multipliers (`gating`, `mult`) of variance 1/4.
-    pub fn random(seed: u64) -> Self {
-        Self::empty(Some(MadeUp::Random(seed)))
-    }
-
-    /// No numbers at all: matrices come out empty, so that a model of any size loads at once and takes no memory. It can tell sizes and
-    /// cannot run.
-    pub fn blueprint() -> Self {
-        Self::empty(Some(MadeUp::Blueprint))
-    }
-
-    /// Whether it has no numbers.
-    pub fn is_blueprint(&self) -> bool {
-        matches!(self.made_up, Some(MadeUp::Blueprint))
     }
 
     fn empty(made_up: Option<MadeUp>) -> Self {
@@ -268,183 +198,11 @@ impl Store {
         }
     }
 
-    /// Names and shapes of the tensors of a made-up checkpoint that were asked for so far, by name.
-    pub fn asked_for(&self) -> Vec<Asked> {
-        let asked =
-            |(name, (shape, inputs)): (&String, &(Vec<usize>, usize))| Asked { name: name.clone(), shape: shape.clone(), inputs: *inputs };
-        self.made.lock().map_or_else(|_| Vec::new(), |m| m.iter().map(asked).collect())
-    }
-
-    /// Counts a tensor that was made up.
-    fn note(&self, name: &str, shape: &[usize], inputs: usize) {
-        if let Ok(mut made) = self.made.lock() {
-            made.insert(name.to_string(), (shape.to_vec(), inputs));
-        }
-    }
-
     /// Up to three names that resemble `name` most.
     fn nearest(&self, name: &str) -> Vec<&str> {
         let mut all: Vec<(usize, &str)> = self.tensors.keys().map(|k| (distance(k, name), k.as_str())).collect();
         all.sort();
         all.into_iter().take(3).map(|(_, k)| k).collect()
-    }
-}
-
-/// Fails if a file is not a safetensors file as long as its header says.
-pub fn check(path: &Path) -> Result<()> {
-    let file = std::fs::File::open(path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
-    // SAFETY: the file is read-only for us; whoever changes it meanwhile changes what is checked, as with any mapped file
-    let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::new(format!("{}: cannot be mapped: {e}", path.display())))?;
-    header::parse(&map).map(drop)
-}
-
-/// The files an index names, each once. All are there.
-fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
-    let files = shards_named(dir, index)?;
-    match files.iter().find(|f| !f.exists()) {
-        Some(missing) => Err(Error::new(format!("{}: missing, though {} names it", missing.display(), index.display()))
-            .hint("fetch all shards of the checkpoint")),
-        None => Ok(files),
-    }
-}
-
-/// The same whether they are there or not; none lies outside of the directory.
-pub fn shards_named(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
-    let at = index.display();
-    let bad = |what: String| Error::new(format!("{at}: {what}")).hint("the index must hold `weight_map`: {tensor: file}");
-    let text = std::fs::read_to_string(index).map_err(|e| bad(e.to_string()))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    let map = json["weight_map"].as_object().ok_or_else(|| bad("no `weight_map`".into()))?;
-    let mut files = BTreeSet::new();
-    for (tensor, file) in map {
-        let file = file.as_str().ok_or_else(|| bad(format!("`{tensor}` names no file")))?;
-        if file.contains(['/', '\\']) || file == ".." {
-            return Err(bad(format!("`{tensor}` points outside the directory: `{file}`")));
-        }
-        files.insert(dir.join(file));
-    }
-    Ok(files.into_iter().collect())
-}
-
-/// The tensors below one name: `w.pp("self_attn").get("q_proj.weight", &[d, d])`.
-#[derive(Clone)]
-pub struct Weights {
-    store: Arc<Store>,
-    path: String,
-}
-
-impl Weights {
-    /// The tensors below `name`.
-    pub fn pp(&self, name: impl std::fmt::Display) -> Weights {
-        Weights { store: self.store.clone(), path: self.name(&name.to_string()) }
-    }
-
-    fn name(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
-    }
-
-    /// Whether the checkpoint has the tensor; one made of random numbers has none that a checkpoint may leave out.
-    pub fn has(&self, name: &str) -> bool {
-        self.store.tensors.contains_key(&self.name(name))
-    }
-
-    /// Whether two tensors hold the same bytes, and an adapter leaves it so.
-    pub fn same(&self, a: &str, b: &str) -> bool {
-        let of =
-            |name: &str| self.store.tensors.get(&self.name(name)).map(|(f, e)| (e.dtype, &self.store.files[*f].1.get()[e.range.clone()]));
-        of(a).is_some() && of(a) == of(b) && self.store.changed_alike(&self.name(a), &self.name(b))
-    }
-
-    /// Whether the tensor `name` holds the same bytes as another below other weights.
-    pub fn holds_same(&self, name: &str, (of, other): (&Weights, &str)) -> bool {
-        self.store.root().same(&self.name(name), &of.name(other))
-    }
-
-    /// Marks all tensors below `name` as read without reading them.
-    pub fn skip_below(&self, name: &str) {
-        let start = self.name(name) + ".";
-        self.store.tensors.keys().filter(|k| k.starts_with(&start)).for_each(|k| self.store.mark(k));
-    }
-
-    /// Marks a tensor as read without reading it: a tied copy.
-    pub fn skip(&self, name: &str) {
-        self.store.mark(&self.name(name));
-    }
-
-    /// What `load` makes of the tensors at `name`, made once for all layers that ask for it while one of them holds it.
-    pub fn shared<T: Send + Sync + 'static>(&self, name: &str, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        let failed = |_| Error::new("a thread failed while loading");
-        let full = self.name(name);
-        let held = self.store.shared.lock().map_err(failed)?.get(&full).and_then(Weak::upgrade);
-        if let Some(Ok(held)) = held.map(Arc::downcast) {
-            return Ok(held);
-        }
-        let made = Arc::new(load()?);
-        let any: Arc<dyn Any + Send + Sync> = made.clone();
-        self.store.shared.lock().map_err(failed)?.insert(full, Arc::downgrade(&any));
-        Ok(made)
-    }
-
-    /// How the model holds its keys and values.
-    pub fn cache(&self) -> Precision {
-        self.store.held.cache
-    }
-
-    /// Where the tensor `full` lies. Fails if it is missing or has another shape.
-    fn find(&self, full: &str, shape: &[usize]) -> Result<(&str, &Arc<Bytes>, &Entry)> {
-        let Some((file, entry)) = self.store.tensors.get(full) else {
-            let files = self.store.files.iter().map(|f| f.0.as_str()).collect::<Vec<_>>().join(", ");
-            let near = self.store.nearest(full).iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-            return Err(Error::new(format!("{files}: tensor `{full}` is missing")).hint(format!("the nearest names are {near}")));
-        };
-        let (path, bytes) = &self.store.files[*file];
-        if entry.shape != shape {
-            return Err(Error::new(format!("{path}: tensor `{full}` has shape {:?}, config.json asks for {shape:?}", entry.shape))
-                .hint("config.json and weights belong to different models, or a size in config.json is wrong"));
-        }
-        Ok((path, bytes, entry))
-    }
-
-    /// The numbers of a tensor as f32, row-major. Fails if it is missing, has another shape or another kind of numbers.
-    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.store.taken.fetch_add(shape.iter().product::<usize>() * size_of::<f32>(), Relaxed);
-        self.numbers(name, shape)
-    }
-
-    /// Counts so many f32 that a caller made of [`Weights::numbers`] and holds.
-    pub fn holds(&self, numbers: usize) {
-        self.store.taken.fetch_add(numbers * size_of::<f32>(), Relaxed);
-    }
-
-    /// The same for who makes something else of them: not counted as what the model holds.
-    pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let inputs = shape.last().copied().unwrap_or(1);
-        let full = self.name(name);
-        if let Some(kind) = self.store.made_up {
-            self.store.note(&full, shape, inputs);
-            return Ok(match kind {
-                MadeUp::Random(seed) => random::numbers(seed, &full, shape, inputs),
-                MadeUp::Blueprint if shape.len() < 2 => vec![0.0; shape.iter().product()],
-                MadeUp::Blueprint => Vec::new(),
-            });
-        }
-        let (path, bytes, entry) = self.find(&full, shape)?;
-        let mut numbers = matrix::numbers(path, &full, bytes, entry)?;
-        bytes.release(entry.range.clone());
-        self.store.mark(&full);
-        if let Some(merged) = self.store.merged(&full, &&numbers[..], (shape, None))? {
-            let mut out = vec![0.0; numbers.len()];
-            merged.fill(0, &mut out);
-            drop(merged);
-            numbers = out;
-            matrix::finite(path, &full, &numbers)?;
-        }
-        if let Some(seed) = self.store.moved {
-            let mut out = vec![0.0; numbers.len()];
-            Moved::new(&&numbers[..], &full, seed).fill(0, &mut out);
-            numbers = out;
-        }
-        Ok(numbers)
     }
 }
 

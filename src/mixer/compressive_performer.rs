@@ -50,18 +50,18 @@
 //!
 //! Loads: `compressive_performer` of `effattn_lm`; the authors published no checkpoint.
 
-use super::performer::features;
-use super::segments::{Compress, InitMem, Padding, Queues, rounds, select};
-use super::{Growth, Mixer, Place, Spec, options};
-use crate::block::{Dense, Projections, Rotary, RotaryStyle};
-use crate::error::{Error, Result};
+use super::segments::{Compress, InitMem, Queues, rounds};
+use super::{Growth, Mixer, Spec};
+use crate::block::{Dense, Projections, Rotary};
+use crate::error::Result;
 use crate::kernel::features::{Features, Kernel};
 use crate::kernel::linear_attention::Turn;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
 use candle_core::Tensor;
-use serde::Deserialize;
-use serde_json::Value;
+use fifo::{Fifo, Group, Row};
+
+mod fifo;
+mod options;
 
 pub(super) const SPEC: Spec = Spec {
     name: "compressive_performer",
@@ -69,7 +69,7 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Bounded,
     causal: true,
     bidirectional: false,
-    mixer: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
+    mixer: Some(|entry, place| Ok(Box::new(options::load(entry, place)?))),
     reader: None,
     tiny: &[
         r#"{"name": "compressive_performer", "segment": 5, "memory": 7, "compressed": 4, "ratio": 3, "features": 12, "sum_of_norms": true}"#,
@@ -78,96 +78,6 @@ pub(super) const SPEC: Spec = Spec {
         r#"{"name": "compressive_performer", "segment": 4, "memory": 9, "compressed": 4, "ratio": 4, "features": 7, "compress": "max", "rotary_style": "interleaved", "kernel_epsilon": 0.01, "sum_of_norms": true}"#,
     ],
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    segment: usize,
-    memory: usize,
-    compressed: usize,
-    ratio: usize,
-    features: usize,
-    #[serde(default)]
-    compress: Name,
-    #[serde(default)]
-    kernel: KernelName,
-    kernel_epsilon: Option<f64>,
-    #[serde(default = "rotary")]
-    relative: Option<Relative>,
-    rotary_base: Option<f64>,
-    rotary_style: Option<RotaryStyle>,
-    #[serde(default)]
-    store: Store,
-    #[serde(default)]
-    init_mem: InitMem,
-    #[serde(default)]
-    padding: Padding,
-}
-
-#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Name {
-    Mean,
-    Max,
-    #[default]
-    Conv,
-    Autoencoder,
-}
-
-#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum KernelName {
-    #[default]
-    Softmax,
-    Relu,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Relative {
-    Rotary,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum Store {
-    #[default]
-    Input,
-}
-
-fn rotary() -> Option<Relative> {
-    Some(Relative::Rotary)
-}
-
-fn load(entry: &Value, place: &Place) -> Result<CompressivePerformer> {
-    let o: Options = options(entry)?;
-    let Store::Input = o.store;
-    let Options { segment, memory, compressed, ratio, padding, .. } = o;
-    let queues = Queues { segment, memory, compressed, ratio, padding }.checked()?;
-    let d = place.d;
-    let conv = place.w.pp("compress");
-    let compress = match o.compress {
-        Name::Mean => Compress::Mean,
-        Name::Max => Compress::Max,
-        Name::Conv | Name::Autoencoder => Compress::conv(&conv, d, ratio)?,
-    };
-    if o.compress == Name::Autoencoder {
-        ["weight", "bias"].iter().for_each(|name| conv.pp("decoder").skip(name));
-    }
-    if o.relative.is_none() && (o.rotary_base.is_some() || o.rotary_style.is_some()) {
-        return Err(Error::new("config.json: `mixer`: `rotary_base` and `rotary_style` without \"relative\": \"rotary\""));
-    }
-    let rotary = o.relative.map(|_| Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default()));
-    Ok(CompressivePerformer {
-        d,
-        projections: place.projections()?,
-        features: features(place, (o.features, o.kernel == KernelName::Relu, o.kernel_epsilon))?,
-        queues,
-        compress,
-        rotary: rotary.transpose()?,
-        init: o.init_mem.resolve(place.init_mem)?,
-    })
-}
 
 /// The attention.
 pub struct CompressivePerformer {
@@ -178,52 +88,6 @@ pub struct CompressivePerformer {
     compress: Compress,
     rotary: Option<Rotary>,
     init: InitMem,
-}
-
-/// Queues, segment and sums of each row of a batch.
-#[derive(Debug, Clone)]
-pub struct Fifo(Vec<Row>);
-
-#[derive(Debug, Clone)]
-struct Row {
-    /// Tokens read.
-    seen: usize,
-    /// cmem, (rows, d).
-    compressed: Vec<f32>,
-    /// Where its rows stand in the text.
-    places: Vec<i64>,
-    /// mem, and behind it the segment so far, (rows, d).
-    recent: Vec<f32>,
-    /// cmem by rolls, the oldest first.
-    groups: Vec<Group>,
-    /// Sums over cmem, mem and the segment so far.
-    sums: Vec<f32>,
-}
-
-/// The compressed rows of one roll that are still there.
-#[derive(Debug, Clone)]
-struct Group {
-    rows: usize,
-    /// Their sums; empty until they are made.
-    sums: Vec<f32>,
-}
-
-impl Memory for Fifo {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        select(&mut self.0, rows);
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        let sums = |r: &Row| size_of_val(&r.sums[..]) + r.groups.iter().map(|g| size_of_val(&g.sums[..])).sum::<usize>();
-        let row = |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + sums(r);
-        self.0.iter().map(row).sum()
-    }
 }
 
 /// Rows of the queues that are projected and summed together.
@@ -269,19 +133,6 @@ impl CompressivePerformer {
         }
     }
 
-    /// Notes that the oldest `rows` rows of cmem left.
-    fn shrink(row: &mut Row, mut rows: usize) {
-        while let Some(first) = row.groups.first_mut().filter(|_| rows > 0) {
-            if first.rows <= rows {
-                rows -= first.rows;
-                row.groups.remove(0);
-            } else {
-                (first.rows, first.sums) = (first.rows - rows, Vec::new());
-                return;
-            }
-        }
-    }
-
     /// Adds the keys of some rows.
     fn absorb(&self, sums: &mut [f32], rows: &[f32], mut places: impl Iterator<Item = i64>) {
         for part in rows.chunks(TOGETHER * self.d) {
@@ -323,7 +174,7 @@ impl CompressivePerformer {
             row.places.extend(self.queues.last_covered(n).map(|p| begin + p as i64));
             self.grow(row, self.queues.windows(n));
             let drop = row.places.len().saturating_sub(self.queues.compressed);
-            Self::shrink(row, drop);
+            row.shrink(drop);
             row.compressed.drain(..drop * d);
             row.places.drain(..drop);
         }

@@ -19,19 +19,22 @@
 //! position does and moves the outputs of the text (by up to 11 in logits of deviation 3.4 in a batch of three texts of 32 tokens and fewer); here nothing is padded.
 
 use super::{Documents, Growth, Place, Reader, Spec, options};
-use crate::block::{Dense, Heads, Linear};
+use crate::block::{Dense, Heads};
 use crate::error::{Error, Result};
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
-use crate::kernel::lengthwise::Lengthwise;
-use crate::kernel::linear::Layout;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
-use crate::weights::Weights;
 use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
+use squeeze::{one_a_head, whole};
 use std::sync::Arc;
+
+mod squeeze;
+
+pub use squeeze::Squeeze;
+pub(crate) use squeeze::columns;
 
 pub(super) const SPEC: Spec = Spec {
     name: "linformer",
@@ -133,75 +136,6 @@ fn load(entry: &Value, place: &Place) -> Result<Linformer> {
         when: o.project,
         visible: Visible::All,
     })
-}
-
-/// `weight` (h, k, N) below `w`: a matrix for each head.
-fn one_a_head(w: &Weights, heads: usize, (k, n): (usize, usize)) -> Result<Vec<Arc<Squeeze>>> {
-    let numbers = w.numbers("weight", &[heads, k, n])?;
-    let one = |h: usize| {
-        let part = numbers.get(h * k * n..(h + 1) * k * n).unwrap_or_default();
-        Arc::new(Squeeze::Matrix(columns(w, part, (k, n), Layout::OutIn, None)))
-    };
-    Ok((0..heads).map(one).collect())
-}
-
-/// `weight` (k, N) below `w`.
-fn whole(w: &Weights, sizes: (usize, usize)) -> Result<Lengthwise> {
-    Ok(columns(w, &w.numbers("weight", &[sizes.0, sizes.1])?, sizes, Layout::OutIn, None))
-}
-
-/// E (k, N) of numbers that lie so or, [`Layout::InOut`], as (N, k); none in a blueprint.
-pub(crate) fn columns(w: &Weights, numbers: &[f32], (k, n): (usize, usize), layout: Layout, bias: Option<Vec<f32>>) -> Lengthwise {
-    Lengthwise::new((k, n), bias, |range| {
-        let (first, wide) = (range.start, range.len());
-        let at = |i: usize| match layout {
-            Layout::OutIn => i / wide * n + first + i % wide,
-            Layout::InOut => (first + i % wide) * k + i / wide,
-        };
-        let part = if numbers.is_empty() { Vec::new() } else { (0..k * wide).map(|i| numbers[at(i)]).collect() };
-        w.made(part, (k, wide))
-    })
-}
-
-/// What makes few rows of the many of a text: (n, w) -> (k, w).
-#[derive(Debug)]
-pub enum Squeeze {
-    /// E x + b.
-    Matrix(Lengthwise),
-    /// A convolution over windows side by side: each gives a row, positions behind the last whole one count for nothing. Input s w + f is feature f of the window's
-    /// position s.
-    Windows(Linear),
-    /// All rows as they are: full attention.
-    Whole,
-}
-
-impl Squeeze {
-    fn apply(&self, x: &[f32], width: usize) -> Vec<f32> {
-        match self {
-            Self::Matrix(e) => e.apply(x, width),
-            Self::Windows(conv) => {
-                let (_, inputs) = conv.shape();
-                conv.apply(&x[..x.len() / inputs * inputs])
-            }
-            Self::Whole => x.to_vec(),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Matrix(e) => e.bytes(),
-            Self::Windows(conv) => conv.bytes(),
-            Self::Whole => 0,
-        }
-    }
-
-    /// The longest text.
-    fn limit(&self) -> Option<usize> {
-        match self {
-            Self::Matrix(e) => Some(e.shape().1),
-            Self::Windows(_) | Self::Whole => None,
-        }
-    }
 }
 
 /// The attention.
@@ -328,105 +262,4 @@ impl Reader for Linformer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::linear::Packed;
-    use crate::kernel::testing::noise;
-
-    const D: usize = 10;
-    const K: usize = 5;
-    const N: usize = 12;
-
-    fn dense(outputs: usize, seed: u64) -> (Vec<f32>, Vec<f32>, Dense) {
-        let (w, b) = (noise(outputs * D, seed), noise(outputs, seed + 50));
-        let packed = Packed::new(&w, (outputs, D), Layout::OutIn, Some(b.clone()));
-        (w, b, Linear::from_packed(Arc::new(packed)).into())
-    }
-
-    fn identity(n: usize) -> Dense {
-        let one: Vec<f32> = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
-        Linear::from_packed(Arc::new(Packed::new(&one, (n, n), Layout::OutIn, None))).into()
-    }
-
-    fn matrix(seed: u64) -> (Vec<f32>, Arc<Squeeze>) {
-        let e = noise(K * N, seed);
-        let pack = |range: std::ops::Range<usize>| {
-            let part: Vec<f32> = e.chunks_exact(N).flat_map(|row| &row[range.clone()]).copied().collect();
-            Packed::new(&part, (K, range.len()), Layout::OutIn, None)
-        };
-        let packed = Lengthwise::new((K, N), None, pack);
-        (e, Arc::new(Squeeze::Matrix(packed)))
-    }
-
-    /// Eq. 7 in f64, head by head: softmax(q (E k)ᵀ / √w) F v with q, k, v = W x + b, or k = W E x + b.
-    #[test]
-    fn is_its_definition_with_every_way_of_sharing() {
-        let wide = |x: &f32| f64::from(*x);
-        for (heads, w, shared_keys) in [(2, 5, false), (2, 5, true), (1, 10, false), (5, 2, false)] {
-            for (each, both) in [(false, false), (true, false), (false, true)] {
-                for when in [When::Keys, When::Inputs] {
-                    let (inner, kept) = (heads * w, if shared_keys { w } else { heads * w });
-                    let [(wq, bq, q), (wk, bk, k), (wv, bv, v)] = [dense(inner, 1), dense(kept, 2), dense(kept, 3)];
-                    let count = if each && !shared_keys { heads } else { 1 };
-                    let e: Vec<_> = (0..count).map(|h| matrix(10 + h as u64)).collect();
-                    let f: Vec<_> = (0..count).map(|h| matrix(if both { 10 } else { 20 } + h as u64)).collect();
-                    let only = |all: &[(Vec<f32>, Arc<Squeeze>)]| all.iter().map(|m| m.1.clone()).collect::<Vec<_>>();
-                    let reader = Linformer {
-                        heads: Heads { count: heads, width: w, scale: (w as f32).powf(-0.5) },
-                        q,
-                        k,
-                        v: Some(v),
-                        out: identity(inner),
-                        squeeze: (only(&e), (!both).then(|| only(&f))),
-                        when,
-                        visible: Visible::All,
-                    };
-                    for n in [1, 7, N] {
-                        let x = noise(n * D, 30 + n as u64);
-                        let documents = Documents::new(vec![n], vec![]).unwrap();
-                        let got = reader.read(&tensor(x.clone(), (n, D)).unwrap(), &documents).unwrap().to_vec2::<f32>().unwrap();
-                        // feature o of W x(p) + b, or of W Σ_p m(i, p) x(p) + b
-                        let of = |wt: &[f32], b: f64, o: usize, x: &dyn Fn(usize) -> f64| {
-                            (0..D).map(|c| wide(&wt[o * D + c]) * x(c)).sum::<f64>() + b
-                        };
-                        let row = |m: &[f32], wt: &[f32], b: &[f32], i: usize, o: usize| -> f64 {
-                            let sum = |term: &dyn Fn(usize) -> f64| (0..n).map(|p| wide(&m[i * N + p]) * term(p)).sum::<f64>();
-                            match when {
-                                When::Keys => sum(&|p| of(wt, wide(&b[o]), o, &|c| wide(&x[p * D + c]))),
-                                When::Inputs => of(wt, wide(&b[o]), o, &|c| sum(&|p| wide(&x[p * D + c]))),
-                            }
-                        };
-                        for (p, h) in (0..n).flat_map(|p| (0..heads).map(move |h| (p, h))) {
-                            let (own, at) = (h % count, if shared_keys { 0 } else { h * w });
-                            let q = |c: usize| of(&wq, wide(&bq[h * w + c]), h * w + c, &|i| wide(&x[p * D + i]));
-                            let score =
-                                |i: usize| (0..w).map(|c| q(c) * row(&e[own].0, &wk, &bk, i, at + c)).sum::<f64>() / (w as f64).sqrt();
-                            let weights: Vec<f64> = (0..K).map(|i| score(i).exp()).collect();
-                            for c in 0..w {
-                                let value = |i: usize| row(&f[own].0, &wv, &bv, i, at + c);
-                                let want = (0..K).map(|i| weights[i] * value(i)).sum::<f64>() / weights.iter().sum::<f64>();
-                                let got = f64::from(got[p][h * w + c]);
-                                assert!((got - want).abs() < 2e-4, "{heads} {each} {both} {when:?} {n}: {got} and not {want}");
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// A window's row is the convolution's output there; what fills no window counts for nothing.
-    #[test]
-    fn windows_are_a_convolution() {
-        let (w, window) = (3, 4);
-        let weight = noise(w * w * window, 1); // (out, position, in)
-        let conv = Linear::from_packed(Arc::new(Packed::new(&weight, (w, w * window), Layout::OutIn, None)));
-        let x = noise(11 * w, 2);
-        let got = Squeeze::Windows(conv).apply(&x, w);
-        assert_eq!(got.len(), 2 * w);
-        for (t, o) in (0..2).flat_map(|t| (0..w).map(move |o| (t, o))) {
-            let want: f32 = (0..window * w).map(|i| weight[o * window * w + i] * x[t * window * w + i]).sum();
-            assert!((got[t * w + o] - want).abs() < 1e-5);
-        }
-    }
-}
+mod tests;

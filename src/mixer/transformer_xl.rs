@@ -25,17 +25,25 @@
 
 use super::softmax::Kv;
 use super::{Growth, Mixer, Place, Spec, options};
-use crate::block::{Dense, Heads, Positions, Projections};
+use crate::block::{Dense, Heads, Projections};
 use crate::error::{Error, Result};
-use crate::kernel::attention::{Distances, Job, Relative, Span, Visible, attend_relative};
+use crate::kernel::attention::{Job, Relative, Span, Visible, attend_relative};
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
 use candle_core::Tensor;
+use distances::Rows;
+use past::Call;
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
+
+mod distances;
+mod past;
+mod reach;
+
+pub use past::Past;
+pub use reach::{Reach, Segment};
 
 pub(super) const SPEC: Spec = Spec {
     name: "transformer_xl",
@@ -114,74 +122,6 @@ fn load(entry: &Value, place: &Place) -> Result<TransformerXl> {
     Ok(mixer)
 }
 
-/// How far queries see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach {
-    /// Positions remembered.
-    pub memory: usize,
-    /// What the memory stands before.
-    pub segment: Segment,
-    /// Distances beyond this one count as this one.
-    pub clamp: Option<usize>,
-}
-
-/// What a segment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Segment {
-    /// None: every query sees as many keys as the memory holds, itself the last of them.
-    Sliding,
-    /// So many positions, from the first one on.
-    Fixed(usize),
-    /// Whatever one call reads, as in transformers; but the first token after a prompt was read belongs to the prompt ([`Past::keep_open`]).
-    Call,
-}
-
-/// Sizes beyond this are typing errors.
-const MOST: usize = 1 << 24;
-
-impl Reach {
-    /// Fails at sizes that make no sense; `names` are the keys of memory and segment.
-    pub fn check(&self, (memory, segment): (&str, &str)) -> Result<()> {
-        let wrong =
-            |key: &str, n: usize, least: usize| Err(Error::new(format!("config.json: `{key}` is {n}, not between {least} and {MOST}")));
-        match self.segment {
-            Segment::Sliding if self.memory == 0 => {
-                Err(Error::new(format!("config.json: `{memory}` is 0, so a query would see nothing, not even itself"))
-                    .hint("the memory counts the query itself where every query sees as many keys: 1 or more"))
-            }
-            Segment::Fixed(s) if s == 0 || s > MOST => wrong(segment, s, 1),
-            _ if self.memory > MOST => wrong(memory, self.memory, 0),
-            _ => Ok(()),
-        }
-    }
-
-    /// Positions of a segment, and how many before it are seen.
-    fn sizes(&self) -> (usize, usize) {
-        match self.segment {
-            Segment::Sliding => (1, self.memory - 1),
-            Segment::Fixed(s) => (s, self.memory),
-            Segment::Call => (1, self.memory),
-        }
-    }
-
-    /// The first position that the query at `position` sees, or any after it.
-    fn lowest(&self, position: usize) -> usize {
-        let (segment, before) = self.sizes();
-        (position / segment * segment).saturating_sub(before)
-    }
-
-    /// Keys that a query sees at most, as far as that is known.
-    fn most(&self) -> usize {
-        let (segment, before) = self.sizes();
-        segment + before
-    }
-
-    /// Distances that differ.
-    fn distances(&self) -> usize {
-        self.clamp.map_or(usize::MAX, |c| c.saturating_add(1))
-    }
-}
-
 /// Attention over a segment and the memory before it.
 pub struct TransformerXl {
     heads: Heads,
@@ -203,37 +143,11 @@ struct Before {
 /// Rows of a block before the text: a whole chunk, so that they are met in the same order whatever else is.
 const BLOCK: usize = 128;
 
-/// r_δ for as many distances as were needed so far, the farthest first.
-struct Rows {
-    position: Dense,
-    sines: Positions,
-    heads: Heads,
-    made: RwLock<Option<Arc<Distances>>>,
-}
-
-impl Rows {
-    /// For `n` distances at least, and `most` at most.
-    fn up_to(&self, n: usize, most: usize) -> Result<Arc<Distances>> {
-        let n = n.min(most);
-        let made = self.made.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(made) = made.filter(|m| m.len() >= n) {
-            return Ok(made);
-        }
-        let n = n.next_power_of_two().max(64).min(most);
-        let waves = self.sines.forward((0..n).rev())?;
-        let rows = slice(&waves, |waves| self.position.apply(waves))?; // (n, h w)
-        let made = Arc::new(Distances::new((self.heads.count, self.heads.width), &rows, None));
-        *self.made.write().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
-        Ok(made)
-    }
-}
-
 impl TransformerXl {
     /// Of its projections; `far` are W_r (h w, d) and the biases u and v. Remembers in f32, and nothing stands before the text. Fails if d is odd.
     pub fn new(heads: Heads, projections: Projections, far: (Dense, [Vec<f32>; 2]), reach: Reach) -> Result<Self> {
         let (position, biases) = far;
-        let sines = Positions::sines(position.shape().1)?;
-        let distances = Rows { position, sines, heads, made: RwLock::new(None) };
+        let distances = Rows::new(position, heads)?;
         Ok(Self { heads, projections, biases, reach, distances, cache: Precision::F32, before: None })
     }
 
@@ -290,50 +204,6 @@ impl TransformerXl {
             Segment::Call if call.open => vec![(0..t, call.start)],
             _ => vec![(0..t, seen)],
         }
-    }
-}
-
-/// Where the segment under way began, and whether the next token belongs to it: for segments that are calls.
-#[derive(Debug, Clone, Copy, Default)]
-struct Call {
-    start: usize,
-    open: bool,
-}
-
-/// Keys and values of the positions that are still seen.
-#[derive(Debug, Clone)]
-pub struct Past {
-    kv: Kv,
-    calls: Vec<Call>,
-    /// Positions for which there must be room.
-    most: usize,
-}
-
-impl Past {
-    /// The next token belongs to the segment under way, if a segment is what a call reads.
-    pub fn keep_open(&mut self) {
-        self.calls.iter_mut().zip(&self.kv.0).for_each(|(call, keys)| call.open = !keys.is_empty());
-    }
-}
-
-impl Memory for Past {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.calls = rows.iter().map(|&r| self.calls[r]).collect();
-        self.kv.select(rows)
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        let (kvs, calls): (Vec<_>, Vec<_>) = others.into_iter().map(|o| (o.kv, o.calls)).unzip();
-        self.calls.extend(calls.into_iter().flatten());
-        self.kv.join(kvs)
-    }
-
-    fn bytes(&self) -> usize {
-        self.kv.bytes()
-    }
-
-    fn reserve(&mut self, positions: usize) {
-        self.kv.reserve(positions.min(Keys::room_for(self.most)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! An adapter's changes on their way into a checkpoint's tensors.
 
-use super::{Bytes, Entry, Store, matrix};
+use super::bytes::Bytes;
+use super::{Entry, Store, matrix};
 use crate::adapter::{Adapter, Change, Merged, Summary};
 use crate::error::{Error, Result};
 use crate::kernel::linear::{Layout, Numbers};

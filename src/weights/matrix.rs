@@ -1,7 +1,9 @@
 //! Matrices on their way from a checkpoint into panels, without a copy in between.
 
+use super::bytes::Bytes;
+use super::made_up::MadeUp;
 use super::moved::Moved;
-use super::{Bytes, Dtype, Entry, MadeUp, Weights, random};
+use super::{Dtype, Entry, Weights, random};
 use crate::error::{Error, Result};
 use crate::kernel::linear::pack::{NotFinite, pack};
 use crate::kernel::linear::{Layout, Numbers, Packed, View};

@@ -1,9 +1,11 @@
+use super::super::segments::Padding;
 use super::super::segments::twin::{Twin, conv, max, mean};
 use super::*;
-use crate::block::Linear;
+use crate::block::{Linear, RotaryStyle};
 use crate::kernel::features::Kernel;
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::testing::noise;
+use crate::memory::Memory;
 use std::sync::Arc;
 
 const D: usize = 12;

@@ -2,7 +2,9 @@ use super::*;
 use crate::block::Linear;
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::testing::noise;
+use crate::memory::Memory;
 use crate::mixer::Softmax;
+use std::sync::Arc;
 
 const D: usize = 12;
 const HEADS: usize = 3;
