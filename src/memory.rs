@@ -82,6 +82,18 @@ pub trait AnyMemory: Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
+impl dyn AnyMemory + '_ {
+    /// The memory as the type that its own mixer made. Fails if another made it.
+    pub fn own<M: 'static>(&mut self) -> Result<&mut M> {
+        self.as_any_mut().downcast_mut().ok_or_else(foreign)
+    }
+}
+
+/// The error of a memory where another was expected.
+pub(crate) fn foreign() -> Error {
+    Error::new("the state belongs to another model")
+}
+
 impl<M: Memory> AnyMemory for M {
     fn select(&mut self, rows: &[usize]) -> Result<()> {
         Memory::select(self, rows)
@@ -137,6 +149,11 @@ impl State {
     /// Rows of the batch.
     pub fn rows(&self) -> usize {
         self.seen.len()
+    }
+
+    /// Positions of the next t tokens of each row, row after row.
+    pub fn positions(&self, t: usize) -> Vec<usize> {
+        self.seen.iter().flat_map(|&s| s..s + t).collect()
     }
 
     /// Keeps, reorders or repeats rows: row `i` of the result is row `rows[i]` of before.

@@ -2,13 +2,12 @@
 //!
 //! Reference: transformers:src/transformers/models/bart/modeling_bart.py. Position p is row p + 2 of the table.
 
-use super::bart_like::{Plan, Sizes, build, full, full_name};
+use super::bart_like::{Config, Plan, build, full, full_name};
 use super::{Arch, Choice, Loaded, expect, parse, unread};
 use crate::block::{Order, Positions};
 use crate::error::Result;
 use crate::weights::Weights;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(super) const ARCH: Arch = Arch {
     model_type: "bart",
@@ -27,15 +26,6 @@ pub(super) const ARCH: Arch = Arch {
 
 /// Rows before position 0.
 const OFFSET: usize = 2;
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(flatten)]
-    sizes: Sizes,
-    max_position_embeddings: usize,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;

@@ -11,6 +11,7 @@ use crate::mixer::{Reader, Softmax};
 use crate::model::Info;
 use crate::weights::Weights;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The fields that their config.json share.
@@ -32,6 +33,16 @@ pub(super) struct Sizes {
     tie_word_embeddings: bool,
     decoder_start_token_id: Option<u32>,
     bos_token_id: Option<u32>,
+}
+
+/// config.json of those that have nothing of their own: BART, mBART and PEGASUS.
+#[derive(Deserialize)]
+pub(super) struct Config {
+    #[serde(flatten)]
+    pub sizes: Sizes,
+    pub max_position_embeddings: usize,
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 impl Sizes {

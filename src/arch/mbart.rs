@@ -4,13 +4,12 @@
 //! Reference: transformers:src/transformers/models/mbart/modeling_mbart.py. Position p is row p + 2 of the table. The language of a summary is its first
 //! token: `decoder_start_token_id`, or `forced_bos_token_id` behind it, of generation_config.json or config.json.
 
-use super::bart_like::{Plan, Sizes, build, full, full_name};
+use super::bart_like::{Config, Plan, build, full, full_name};
 use super::{Arch, Choice, Loaded, expect, parse, unread};
 use crate::block::{Order, Positions};
 use crate::error::Result;
 use crate::weights::Weights;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(super) const ARCH: Arch = Arch {
     model_type: "mbart",
@@ -29,15 +28,6 @@ pub(super) const ARCH: Arch = Arch {
 
 /// Rows before position 0.
 const OFFSET: usize = 2;
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(flatten)]
-    sizes: Sizes,
-    max_position_embeddings: usize,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;

@@ -2,13 +2,12 @@
 //!
 //! Reference: transformers:src/transformers/models/pegasus/modeling_pegasus.py. No norm after the embeddings, one at the end of each stack.
 
-use super::bart_like::{Plan, Sizes, build, full, full_name};
+use super::bart_like::{Config, Plan, build, full, full_name};
 use super::{Arch, Choice, Loaded, expect, parse, unread};
 use crate::block::{Order, Positions};
 use crate::error::Result;
 use crate::weights::Weights;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(super) const ARCH: Arch = Arch {
     model_type: "pegasus",
@@ -24,15 +23,6 @@ pub(super) const ARCH: Arch = Arch {
         "activation_function": "relu", "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}"#,
     load,
 };
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(flatten)]
-    sizes: Sizes,
-    max_position_embeddings: usize,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;

@@ -29,9 +29,9 @@ use crate::error::{Error, Result};
 use crate::kernel::features::{Features, Kernel};
 use crate::kernel::linear::Layout;
 use crate::mixer::{Performer, Windows};
-use crate::model::Info;
+use crate::model::{Info, Model};
 use crate::weights::{Form, Weights};
-use model::{Glu, Inner, Layer, Lm, Norm, Shift, Wrapped};
+use model::{Bidirectional, Glu, Inner, Layer, Lm, Norm, Shift, Wrapped};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -356,7 +356,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     root.skip_below("performer.proj_updater");
     let (positions, rotary) = c.positions(root)?;
     let layers = local.iter().enumerate().map(|(i, local)| c.layer(root, i, &rotary, *local)).collect::<Result<_>>()?;
-    let model = Lm {
+    let lm = Lm {
         info: c.info(&positions),
         tokens,
         positions,
@@ -366,5 +366,6 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
         norm: LayerNorm::load(&root.pp("norm"), d, 1e-5)?,
         output: output.into(),
     };
-    Ok(Loaded { model: Box::new(model), unread: Vec::new() })
+    let model: Box<dyn Model> = if c.causal { Box::new(lm) } else { Box::new(Bidirectional(lm)) };
+    Ok(Loaded { model, unread: Vec::new() })
 }

@@ -10,7 +10,7 @@
 use super::{Arch, Loaded, expect, parse, unread};
 use crate::block::{
     Activation, Adaptive, AdaptiveEmbedding, AdaptiveSoftmax, ClusterOrder, Decoder, DecoderLayer, Dense, FeedForward, Heads, LayerNorm,
-    Linear, Order, Projections, check_ids,
+    Linear, Order, Projections, check_ids, prompts,
 };
 use crate::error::{Error, Result};
 use crate::kernel::linear::Layout;
@@ -246,24 +246,12 @@ impl Model for TransfoXl {
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        self.info.global(source)?; // there is none
-        let mut states = Vec::new();
-        let mut last = Vec::new();
-        for row in &source.rows {
-            let (token, before) = row.split_last().ok_or_else(|| Error::new("a prompt has no tokens"))?;
-            check_ids([token], self.info.vocab_size)?;
-            let mut state = self.decoder.state(1, None, source.probe.clone())?;
-            if !before.is_empty() {
-                self.read(&[before.to_vec()], &mut state)?;
-            }
+        let fresh = |rows| self.decoder.state(rows, None, source.probe.clone());
+        prompts(&self.info, source, fresh, |tokens, state| {
+            self.read(tokens, state)?;
             // the last token of the prompt is read later, but belongs to it
-            state.layers.iter_mut().filter_map(|m| m.as_any_mut().downcast_mut::<Past>()).for_each(Past::keep_open);
-            states.push(state);
-            last.push(*token);
-        }
-        let mut all = self.decoder.state(0, None, source.probe.clone())?;
-        all.join(states)?;
-        Ok((all, last))
+            state.layers.iter_mut().try_for_each(|memory| memory.own().map(Past::keep_open))
+        })
     }
 
     fn state_bytes(&self, source: usize, target: usize) -> usize {

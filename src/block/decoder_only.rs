@@ -1,7 +1,7 @@
 //! A language model without encoder: everything between config.json and the [`Model`] trait.
 
-use super::{Decoder, Dense, Embedding, Positions, check_ids};
-use crate::error::{Error, Result};
+use super::{Decoder, Dense, Embedding, Positions, check_ids, prompts};
+use crate::error::Result;
 use crate::memory::State;
 use crate::model::{Info, Model, Source};
 use crate::timing::phases::Phase;
@@ -27,8 +27,7 @@ impl DecoderOnly {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
-        let embed = || self.tokens.forward_at(&ids, &self.positions, positions.into_iter());
+        let embed = || self.tokens.forward_at(&ids, &self.positions, state.positions(t).into_iter());
         let xs = state.probe.time(Phase::Embed, embed)?; // (b t, d)
         self.decoder.forward(xs.reshape((b, t, ()))?, state)
     }
@@ -40,22 +39,8 @@ impl Model for DecoderOnly {
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        self.info.global(source)?; // there is none
-        let mut states = Vec::new();
-        let mut last = Vec::new();
-        for row in &source.rows {
-            let (token, before) = row.split_last().ok_or_else(|| Error::new("a prompt has no tokens"))?;
-            check_ids([token], self.info.vocab_size)?;
-            let mut state = self.decoder.state(1, None, source.probe.clone())?;
-            if !before.is_empty() {
-                self.read(&[before.to_vec()], &mut state)?;
-            }
-            states.push(state);
-            last.push(*token);
-        }
-        let mut all = self.decoder.state(0, None, source.probe.clone())?;
-        all.join(states)?;
-        Ok((all, last))
+        let fresh = |rows| self.decoder.state(rows, None, source.probe.clone());
+        prompts(&self.info, source, fresh, |tokens, state| self.read(tokens, state))
     }
 
     fn state_bytes(&self, source: usize, target: usize) -> usize {

@@ -4,10 +4,9 @@
 //! A half-residual adds to the first stream what f makes of the second, (x₁, x₂) -> (x₁ + f(x₂), x₂); then the streams change places. From what comes out
 //! what went in can be told, which saves memory in training; a decode step needs the forward direction alone.
 
-use super::stack::foreign;
 use super::{Cells, EncoderLayer, FeedForward, LayerNorm, Recurrent};
 use crate::error::Result;
-use crate::memory::AnyMemory;
+use crate::memory::{AnyMemory, foreign};
 use crate::mixer::{AnyMixer, Documents};
 use crate::model::Probe;
 use crate::timing::phases::Phase;
@@ -102,7 +101,7 @@ impl Reversible {
                 xs = probe.time(Phase::SelfAttention, half)?.swap();
             }
             let cells = match &layer.recurrent {
-                Some(_) => Some(next()?.as_any_mut().downcast_mut::<Cells>().ok_or_else(foreign)?),
+                Some(_) => Some(next()?.own::<Cells>()?),
                 None => None,
             };
             let half = || {

@@ -1,9 +1,8 @@
 //! An encoder-decoder of the BART kind: everything between config.json and the [`Model`] trait.
 
-use super::{Decoder, Dense, Embedding, Encoder, LayerNorm, Positions, check_ids};
-use crate::error::{Error, Result};
+use super::{Decoder, Dense, Embedding, Encoder, LayerNorm, Positions, check_ids, in_a_row};
+use crate::error::Result;
 use crate::memory::State;
-use crate::mixer::Documents;
 use crate::model::{Info, Model, Source};
 use crate::timing::phases::Phase;
 use candle_core::Tensor;
@@ -64,15 +63,8 @@ impl Model for Seq2Seq {
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
-        if lengths.contains(&0) {
-            return Err(Error::new("a document has no tokens"));
-        }
-        let ids: Vec<u32> = source.rows.concat();
-        check_ids(&ids, self.info.vocab_size)?;
-        let documents = Documents::new(lengths, self.info.global(source)?)?;
-        let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
-        let xs = source.probe.time(Phase::Embed, || self.source.forward(&ids, positions.into_iter()))?; // (Σ n, d)
+        let (ids, documents) = in_a_row(&self.info, source)?;
+        let xs = source.probe.time(Phase::Embed, || self.source.forward(&ids, documents.positions().into_iter()))?; // (Σ n, d)
         let encoded = self.encoder.forward(xs, &documents, &source.probe)?;
         let state = self.decoder.state(source.rows.len(), Some((&encoded, documents.lengths())), source.probe.clone())?;
         Ok((state, vec![self.start; source.rows.len()]))
@@ -98,9 +90,8 @@ impl Model for Seq2Seq {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
         let probe = state.probe.clone();
-        let xs = probe.time(Phase::Embed, || self.target.forward(&ids, positions.into_iter()))?; // (b t, d)
+        let xs = probe.time(Phase::Embed, || self.target.forward(&ids, state.positions(t).into_iter()))?; // (b t, d)
         let xs = self.decoder.forward(xs.reshape((b, t, ()))?, state)?;
         let xs = match self.output_scale {
             Some(factor) => xs.affine(f64::from(factor), 0.0)?,

@@ -4,7 +4,7 @@ use super::cross::CrossMemory;
 use super::reversible::{self, Streams};
 use super::{Cells, Cross, FeedForward, Globals, LayerNorm, Recurrent};
 use crate::error::{Error, Result};
-use crate::memory::{AnyMemory, State};
+use crate::memory::{AnyMemory, State, foreign};
 use crate::mixer::{AnyMixer, Documents, Reader};
 use crate::model::Probe;
 use crate::timing::phases::Phase;
@@ -253,13 +253,13 @@ impl Decoder {
                 xs.residual(order, &layer.mixer_norm, Some(between), |xs| layer.mixer.forward(xs, memory.as_mut()))
             })?;
             if let Some((cross, norm)) = &layer.cross {
-                let memory = next()?.as_any_mut().downcast_mut::<CrossMemory>().ok_or_else(foreign)?;
+                let memory = next()?.own::<CrossMemory>()?;
                 xs = probe.time(Phase::CrossAttention, || xs.residual(order, norm, Some(last), |xs| cross.forward(xs, memory)))?;
             }
             let after = self.layers.get(i + 1).map(|l| &l.mixer_norm).or(self.norm.as_ref());
             let beside = match &layer.recurrent {
                 Some(recurrent) => {
-                    let cells = next()?.as_any_mut().downcast_mut::<Cells>().ok_or_else(foreign)?;
+                    let cells = next()?.own::<Cells>()?;
                     Some(probe.time(Phase::FeedForward, || recurrent.forward(&xs.xs, cells))?)
                 }
                 None => None,
@@ -275,9 +275,4 @@ impl Decoder {
         state.seen.iter_mut().for_each(|s| *s += t);
         Ok(xs)
     }
-}
-
-/// The error of a memory where another was expected.
-pub(super) fn foreign() -> Error {
-    Error::new("the state belongs to another model")
 }

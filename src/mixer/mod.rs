@@ -104,8 +104,7 @@ impl<M: Mixer> AnyMixer for M {
     }
 
     fn forward(&self, xs: &Tensor, memory: &mut dyn AnyMemory) -> Result<Tensor> {
-        let memory = memory.as_any_mut().downcast_mut().ok_or_else(|| Error::new("the state belongs to another model"))?;
-        Mixer::forward(self, xs, memory)
+        Mixer::forward(self, xs, memory.own()?)
     }
 }
 
@@ -151,6 +150,11 @@ impl Documents {
     /// Tokens of each.
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
+    }
+
+    /// The position of each row in its document.
+    pub fn positions(&self) -> Vec<usize> {
+        self.lengths.iter().flat_map(|&n| 0..n).collect()
     }
 
     /// Positions with global attention in each, ascending.

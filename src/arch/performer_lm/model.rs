@@ -1,16 +1,16 @@
 //! The stack of [`super`]: layers with norms of three kinds, rows mixed with their neighbours, two streams.
 
-use crate::block::{Dense, Embedding, FeedForward, LayerNorm, Linear, Positions, check_ids};
-use crate::error::{Error, Result};
+use crate::block::{Dense, Embedding, FeedForward, LayerNorm, Linear, Positions, ReadsOnly, check_ids, in_a_row, prompts};
+use crate::error::Result;
 use crate::kernel::elementwise::{Gelu, map, scale};
 use crate::kernel::{slice, tensor};
-use crate::memory::{AnyMemory, Lists, Memory, State};
+use crate::memory::{AnyMemory, Lists, Memory, State, foreign};
 use crate::mixer::{Documents, Mixer, Performer, Reader};
 use crate::model::{Info, Model, Probe, Source};
 use crate::timing::phases::Phase;
 use candle_core::Tensor;
 
-/// The whole model; [`Info::reads_only`] tells whether it is causal.
+/// The whole model, as it decodes; [`Bidirectional`] reads with it. [`Info::reads_only`] tells which it is.
 pub(super) struct Lm {
     pub info: Info,
     pub tokens: Embedding,
@@ -176,10 +176,7 @@ impl Lm {
         let (wrapped, attention) = &layer.attention;
         let xs = self.before(wrapped, xs, side, 0)?;
         let out = match side {
-            Side::Causal(memory, _) => {
-                let memory = memory.as_any_mut().downcast_mut().ok_or_else(foreign)?;
-                Mixer::forward(attention, &xs, memory)?
-            }
+            Side::Causal(memory, _) => Mixer::forward(attention, &xs, memory.own()?)?,
             Side::Documents(documents) => Reader::read(attention, &xs, documents)?,
         };
         wrapped.times(out)
@@ -236,15 +233,14 @@ impl Lm {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
         let probe = state.probe.clone();
-        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
+        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, state.positions(t).into_iter()))?;
         let mut memories = state.layers.iter_mut();
         let out = self.run(xs.reshape((b, t, ()))?, &probe, || {
             let memory = memories.next().ok_or_else(foreign)?.as_mut();
             let lasts = match self.shift {
                 Some(_) => {
-                    let Lasts([a, b]) = memories.next().ok_or_else(foreign)?.as_any_mut().downcast_mut::<Lasts>().ok_or_else(foreign)?;
+                    let Lasts([a, b]) = memories.next().ok_or_else(foreign)?.own::<Lasts>()?;
                     Some([a, b])
                 }
                 None => None,
@@ -255,18 +251,13 @@ impl Lm {
         Ok(out)
     }
 
-    /// (Σ n, d), and where the documents lie in it.
-    fn documents(&self, source: &Source) -> Result<(Tensor, Documents)> {
-        let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
-        if lengths.contains(&0) {
-            return Err(Error::new("a document has no tokens"));
-        }
-        let ids: Vec<u32> = source.rows.concat();
-        check_ids(&ids, self.info.vocab_size)?;
-        let documents = Documents::new(lengths, self.info.global(source)?)?;
-        let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
-        let xs = source.probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
-        Ok((self.run(xs, &source.probe, || Ok(Side::Documents(&documents)))?, documents))
+    /// Bytes of weights that a token reads.
+    fn weight_bytes(&self) -> usize {
+        let layer = |l: &Layer| {
+            l.attention.0.norm.bytes() + l.attention.1.weight_bytes() + l.feed_forward.0.norm.bytes() + l.feed_forward.1.bytes()
+        };
+        let layers: usize = self.layers.iter().map(layer).sum();
+        self.tokens.row_bytes() + self.positions.row_bytes() + layers + self.norm.bytes() + self.output.bytes()
     }
 
     /// Bytes of activations at the peak of reading n tokens: the streams, and what the hungriest layer holds.
@@ -304,52 +295,23 @@ impl Memory for Lasts {
     }
 }
 
-fn foreign() -> Error {
-    Error::new("the state belongs to another model")
-}
-
 impl Model for Lm {
     fn info(&self) -> &Info {
         &self.info
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        if self.info.reads_only.is_some() {
-            self.documents(source)?;
-            let first = source.rows.iter().filter_map(|row| row.first().copied()).collect();
-            return Ok((State { seen: vec![0; source.rows.len()], layers: Vec::new(), probe: source.probe.clone() }, first));
-        }
-        self.info.global(source)?; // there is none
-        let (mut states, mut last) = (Vec::new(), Vec::new());
-        for row in &source.rows {
-            let (token, before) = row.split_last().ok_or_else(|| Error::new("a prompt has no tokens"))?;
-            check_ids([token], self.info.vocab_size)?;
-            let mut state = self.state(1, source.probe.clone())?;
-            if !before.is_empty() {
-                self.read(&[before.to_vec()], &mut state)?;
-            }
-            states.push(state);
-            last.push(*token);
-        }
-        let mut all = self.state(0, source.probe.clone())?;
-        all.join(states)?;
-        Ok((all, last))
+        let fresh = |rows| self.state(rows, source.probe.clone());
+        prompts(&self.info, source, fresh, |tokens, state| self.read(tokens, state))
     }
 
     fn state_bytes(&self, _source: usize, target: usize) -> usize {
-        if self.info.reads_only.is_some() {
-            return 0;
-        }
         let lasts = self.shift.map_or(0, |s| 2 * s.d * size_of::<f32>());
         self.layers.iter().map(|l| l.attention.1.bytes_at(target) + lasts).sum()
     }
 
     fn step_bytes(&self) -> usize {
-        let layer = |l: &Layer| {
-            l.attention.0.norm.bytes() + l.attention.1.weight_bytes() + l.feed_forward.0.norm.bytes() + l.feed_forward.1.bytes()
-        };
-        let layers: usize = self.layers.iter().map(layer).sum();
-        self.tokens.row_bytes() + self.positions.row_bytes() + layers + self.norm.bytes() + self.output.bytes()
+        self.weight_bytes()
     }
 
     fn encode_bytes(&self, source: usize) -> usize {
@@ -357,17 +319,36 @@ impl Model for Lm {
     }
 
     fn score(&self, tokens: &[Vec<u32>], state: &mut State) -> Result<Tensor> {
-        self.info.decodes()?;
         let xs = self.read(tokens, state)?;
         state.probe.time(Phase::Logits, || self.output.forward(&xs))
     }
+}
 
-    fn fill(&self, source: &Source) -> Result<Vec<Tensor>> {
-        if self.info.reads_only.is_none() {
-            return Err(Error::usage(format!("`{}` is causal: it does not fill in tokens from both sides", self.info.model_type)));
-        }
-        let (xs, documents) = self.documents(source)?;
-        let logits = source.probe.time(Phase::Logits, || self.output.forward(&xs))?;
-        documents.ranges().map(|r| Ok(logits.narrow(0, r.start, r.len())?)).collect()
+/// The same where it is not causal.
+pub(super) struct Bidirectional(pub Lm);
+
+impl ReadsOnly for Bidirectional {
+    fn info(&self) -> &Info {
+        &self.0.info
+    }
+
+    fn read(&self, source: &Source) -> Result<(Tensor, Documents)> {
+        let lm = &self.0;
+        let (ids, documents) = in_a_row(&lm.info, source)?;
+        let embed = || lm.tokens.forward_at(&ids, &lm.positions, documents.positions().into_iter());
+        let xs = source.probe.time(Phase::Embed, embed)?;
+        Ok((lm.run(xs, &source.probe, || Ok(Side::Documents(&documents)))?, documents))
+    }
+
+    fn logits(&self, xs: &Tensor) -> Result<Tensor> {
+        self.0.output.forward(xs)
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.weight_bytes()
+    }
+
+    fn work_bytes(&self, n: usize) -> usize {
+        self.0.work_bytes(n)
     }
 }

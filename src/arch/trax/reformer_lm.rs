@@ -5,7 +5,9 @@
 
 use super::super::{Arch, Loaded, expect};
 use super::{EPS, Sizes, count, known, terraformer};
-use crate::block::{Activation, Dense, Embedding, Heads, LayerNorm, Linear, Positions, Projections, Reversible, Streams, check_ids};
+use crate::block::{
+    Activation, Dense, Embedding, Heads, LayerNorm, Linear, Positions, Projections, Reversible, Streams, check_ids, prompts,
+};
 use crate::error::{Error, Result};
 use crate::memory::State;
 use crate::model::{Info, Model, Source};
@@ -111,9 +113,8 @@ impl ReformerLm {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
         let probe = state.probe.clone();
-        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, positions.into_iter()))?;
+        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.positions, state.positions(t).into_iter()))?;
         let xs = self.decoder.forward(Streams::both(&xs.reshape((b, t, ()))?), &mut state.layers, &probe)?;
         state.seen.iter_mut().for_each(|s| *s += t);
         Ok(xs)
@@ -126,24 +127,8 @@ impl Model for ReformerLm {
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        self.info.global(source)?; // there is none
-        let fresh = |rows: usize| -> Result<State> {
-            Ok(State { seen: vec![0; rows], layers: self.decoder.memories(rows)?, probe: source.probe.clone() })
-        };
-        let (mut states, mut last) = (Vec::new(), Vec::new());
-        for row in &source.rows {
-            let (token, before) = row.split_last().ok_or_else(|| Error::new("a prompt has no tokens"))?;
-            check_ids([token], self.info.vocab_size)?;
-            let mut state = fresh(1)?;
-            if !before.is_empty() {
-                self.read(&[before.to_vec()], &mut state)?;
-            }
-            states.push(state);
-            last.push(*token);
-        }
-        let mut all = fresh(0)?;
-        all.join(states)?;
-        Ok((all, last))
+        let fresh = |rows| Ok(State { seen: vec![0; rows], layers: self.decoder.memories(rows)?, probe: source.probe.clone() });
+        prompts(&self.info, source, fresh, |tokens, state| self.read(tokens, state))
     }
 
     fn state_bytes(&self, _source: usize, target: usize) -> usize {

@@ -9,12 +9,13 @@
 use super::super::{Arch, Loaded, expect};
 use super::{Sizes, count, flag, known, scaling_transformer};
 use crate::block::{
-    Dense, Embedding, EncoderLayer, Heads, LayerNorm, Linear, Positions, Reversible, ReversibleLayer, Streams, check_ids, read_reversible,
+    Dense, Embedding, EncoderLayer, Heads, LayerNorm, Linear, Positions, Reversible, ReversibleLayer, Streams, check_ids, in_a_row,
+    read_reversible,
 };
 use crate::error::{Error, Result};
 use crate::memory::State;
 use crate::mixer::Documents;
-use crate::model::{Info, Model, Source};
+use crate::model::{Info, Model, Probe, Source};
 use crate::timing::phases::Phase;
 use crate::weights::Weights;
 use candle_core::Tensor;
@@ -128,12 +129,9 @@ pub(super) fn layer(w: &Weights, s: &Sizes, heads: Heads, sublayers: usize) -> R
 
 impl Terraformer {
     /// What the decoder reads of the documents, (Σ n, d) twice.
-    fn join(&self, source: &Source, documents: &Documents) -> Result<Streams> {
-        let ids: Vec<u32> = source.rows.concat();
-        check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = documents.lengths().iter().flat_map(|&n| 0..n).collect();
-        let xs = source.probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.source, positions.into_iter()))?;
-        let xs = read_reversible(&self.encoder, self.two_swaps, Streams::both(&xs), documents, &source.probe)?;
+    fn join(&self, ids: &[u32], documents: &Documents, probe: &Probe) -> Result<Streams> {
+        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(ids, &self.source, documents.positions().into_iter()))?;
+        let xs = read_reversible(&self.encoder, self.two_swaps, Streams::both(&xs), documents, probe)?;
         match &self.joint {
             None => Ok(xs),
             Some((dense, norm)) => Ok(Streams::both(&norm.forward(&dense.forward(&xs.mean()?)?)?)),
@@ -147,12 +145,8 @@ impl Model for Terraformer {
     }
 
     fn encode(&self, source: &Source) -> Result<(State, Vec<u32>)> {
-        let lengths: Vec<usize> = source.rows.iter().map(Vec::len).collect();
-        if lengths.contains(&0) {
-            return Err(Error::new("a document has no tokens"));
-        }
-        let documents = Documents::new(lengths, self.info.global(source)?)?;
-        let Streams(a, b) = self.join(source, &documents)?;
+        let (ids, documents) = in_a_row(&self.info, source)?;
+        let Streams(a, b) = self.join(&ids, &documents, &source.probe)?;
         let mut all = State { seen: Vec::new(), layers: self.decoder.memories(0)?, probe: source.probe.clone() };
         let mut states = Vec::new();
         for r in documents.ranges() {
@@ -184,9 +178,8 @@ impl Model for Terraformer {
         let (b, t) = (tokens.len(), tokens.first().map_or(0, Vec::len));
         let ids = tokens.concat();
         check_ids(&ids, self.info.vocab_size)?;
-        let positions: Vec<usize> = state.seen.iter().flat_map(|&s| s..s + t).collect();
         let probe = state.probe.clone();
-        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.target, positions.into_iter()))?; // (b t, d)
+        let xs = probe.time(Phase::Embed, || self.tokens.forward_at(&ids, &self.target, state.positions(t).into_iter()))?; // (b t, d)
         let xs = self.decoder.forward(Streams::both(&xs.reshape((b, t, ()))?), &mut state.layers, &probe)?;
         state.seen.iter_mut().for_each(|s| *s += t);
         probe.time(Phase::Logits, || self.output.forward(&self.norm.forward(&xs.mean()?)?))
