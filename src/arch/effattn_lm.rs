@@ -3,7 +3,7 @@
 //! config.json names the variant and its options, the kind of positions, where the layers normalise and what is tied; docs/formats.md has every key and
 //! tensor. A causal model decodes; one that is not reads whole texts.
 
-use super::{Arch, Loaded, parse, unread};
+use super::{Arch, Loaded, parse, sizes, unread};
 use crate::block::{
     Activation, Decoder, DecoderLayer, DecoderOnly, Embedding, Encoder, EncoderLayer, EncoderOnly, FeedForward, Heads, LayerNorm, Linear,
     Order, Positions,
@@ -110,7 +110,7 @@ const MOST_IN_VECTORS: u128 = 1 << 27;
 
 impl Config {
     fn check(&self) -> Result<()> {
-        let sizes = [
+        sizes(&[
             ("vocab_size", self.vocab_size, MOST),
             ("d_model", self.d_model, 1 << 20),
             ("n_layers", self.n_layers, 1 << 12),
@@ -118,12 +118,8 @@ impl Config {
             ("d_head", self.d_head.unwrap_or(1), 1 << 16),
             ("d_ff", self.d_ff.unwrap_or(1), MOST),
             ("max_positions", self.max_positions.unwrap_or(1), 1 << 32),
-        ];
-        for (key, n, most) in sizes {
-            if n == 0 || n > most {
-                return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")).hint("is a size mistyped?"));
-            }
-        }
+        ])
+        .map_err(|e| e.hint("is a size mistyped?"))?;
         if !(self.layer_norm_epsilon.is_finite() && self.layer_norm_epsilon >= 0.0) {
             return Err(Error::new(format!("config.json: `layer_norm_epsilon` is {}", self.layer_norm_epsilon))
                 .hint("it is added to a variance: 0 or a little more"));

@@ -16,7 +16,7 @@ use super::{Arch, Loaded, expect, parse, unread};
 use crate::block::{
     Activation, Dense, Embedding, Encoder, EncoderLayer, EncoderOnly, FeedForward, Heads, LayerNorm, Linear, Order, Positions,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::attention::Visible;
 use crate::kernel::linear::Layout;
 use crate::mixer::{Linformer, Squeeze, When, linformer_columns};
@@ -71,13 +71,9 @@ fn heads() -> usize {
 /// Of `nn.LayerNorm`.
 const EPS: f64 = 1e-5;
 
-/// Fails if one of these sizes is 0 or beyond its bound.
+/// [`super::sizes`] where config.json has the arguments of a constructor.
 pub(super) fn sizes(all: &[(&str, usize, usize)]) -> Result<()> {
-    match all.iter().find(|(_, n, most)| *n == 0 || n > most) {
-        Some((key, n, most)) => Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}"))
-            .hint("compare it with the arguments that the model was made with")),
-        None => Ok(()),
-    }
+    super::sizes(all).map_err(|e| e.hint("compare it with the arguments that the model was made with"))
 }
 
 fn load(config: &Value, root: &Weights) -> Result<Loaded> {
@@ -97,24 +93,6 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     let width = c.dim_head.unwrap_or(plain.width);
     let heads = Heads { width, scale: (width as f32).powf(-0.5), ..plain };
     let (v, d, net) = (c.num_tokens, c.dim, root.pp("linformer").pp("net"));
-    let layer = |i: usize| -> Result<EncoderLayer> {
-        let (f, g) = if c.reversible {
-            let block = net.pp("blocks").pp(i);
-            (block.pp("f").pp("net"), block.pp("g").pp("net"))
-        } else {
-            let layer = net.pp("layers").pp(i);
-            (layer.pp("0"), layer.pp("1"))
-        };
-        let inner = g.pp("fn");
-        let (up, down) = (Linear::load(&inner.pp("w1"), (4 * d, d))?, Linear::load(&inner.pp("w2"), (d, 4 * d))?);
-        Ok(EncoderLayer {
-            reader: Box::new(attention(&c, heads, &f.pp("fn"))?),
-            reader_norm: LayerNorm::load(&f.pp("norm"), d, EPS)?,
-            feed_forward: FeedForward::new(up, down, Activation::Gelu),
-            feed_forward_norm: LayerNorm::load(&g.pp("norm"), d, EPS)?,
-            recurrent: None,
-        })
-    };
     let model = EncoderOnly {
         info: Info {
             model_type: ARCH.model_type,
@@ -133,7 +111,7 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
         embedding_norm: None,
         encoder: Encoder {
             order: if c.reversible { Order::Reversible } else { Order::Pre },
-            layers: (0..c.depth).map(layer).collect::<Result<_>>()?,
+            layers: (0..c.depth).map(|i| layer(&c, heads, &net, i)).collect::<Result<_>>()?,
             norm: None,
             globals: None,
         },
@@ -146,6 +124,26 @@ fn load(config: &Value, root: &Weights) -> Result<Loaded> {
 /// What nobody read of the rest, the package's own description and its dropouts left out.
 pub(super) fn described(rest: &Map<String, Value>) -> Vec<String> {
     unread(rest).into_iter().filter(|k| !["package", "class"].contains(&k.as_str()) && !k.starts_with("dropout")).collect()
+}
+
+/// Layer `i` of those below `net`.
+fn layer(c: &Config, heads: Heads, net: &Weights, i: usize) -> Result<EncoderLayer> {
+    let (f, g) = if c.reversible {
+        let block = net.pp("blocks").pp(i);
+        (block.pp("f").pp("net"), block.pp("g").pp("net"))
+    } else {
+        let layer = net.pp("layers").pp(i);
+        (layer.pp("0"), layer.pp("1"))
+    };
+    let (d, inner) = (c.dim, g.pp("fn"));
+    let (up, down) = (Linear::load(&inner.pp("w1"), (4 * d, d))?, Linear::load(&inner.pp("w2"), (d, 4 * d))?);
+    Ok(EncoderLayer {
+        reader: Box::new(attention(c, heads, &f.pp("fn"))?),
+        reader_norm: LayerNorm::load(&f.pp("norm"), d, EPS)?,
+        feed_forward: FeedForward::new(up, down, Activation::Gelu),
+        feed_forward_norm: LayerNorm::load(&g.pp("norm"), d, EPS)?,
+        recurrent: None,
+    })
 }
 
 fn attention(c: &Config, heads: Heads, w: &Weights) -> Result<Linformer> {

@@ -106,6 +106,14 @@ fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
         .map_err(|e| Error::new(format!("config.json: {e}")).hint("compare it with the published checkpoint's"))
 }
 
+/// Fails if a size is 0 or beyond the most that is no typing error: (key, size, most).
+fn sizes(all: &[(&str, usize, usize)]) -> Result<()> {
+    match all.iter().find(|(_, n, most)| *n == 0 || n > most) {
+        Some((key, n, most)) => Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}"))),
+        None => Ok(()),
+    }
+}
+
 /// Keys that generation reads.
 const GENERATION: &[&str] = &[
     "bad_words_ids",

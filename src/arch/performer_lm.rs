@@ -23,7 +23,7 @@
 //! What leaks nothing is kept as it is: ε = 1e-4 of documents (their maximum is that of all keys by right), ε = 1e-3 of the ReLU kernel, and 1e-6 in its
 //! denominator and in that of `no_projection`.
 
-use super::{Arch, Loaded, parse};
+use super::{Arch, Loaded, parse, sizes};
 use crate::block::{Activation, Dense, Embedding, FeedForward, Heads, LayerNorm, Linear, Positions, Projections, Rotary, RotaryStyle};
 use crate::error::{Error, Result};
 use crate::kernel::features::{Features, Kernel};
@@ -139,7 +139,7 @@ const TRAINING: &[&str] = &[
 
 impl Config {
     fn check(&self) -> Result<()> {
-        let sizes = [
+        sizes(&[
             ("num_tokens", self.num_tokens, 1 << 24),
             ("max_seq_len", self.max_seq_len, 1 << 32),
             ("dim", self.dim, 1 << 20),
@@ -149,12 +149,7 @@ impl Config {
             ("local_window_size", self.local_window_size, 1 << 20),
             ("ff_mult", self.ff_mult, 1 << 8),
             ("nb_features", self.features(), 1 << 20),
-        ];
-        for (key, n, most) in sizes {
-            if n == 0 || n > most {
-                return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")));
-            }
-        }
+        ])?;
         if !self.dim.is_multiple_of(self.heads) {
             return Err(Error::new(format!("config.json: {} features do not split into {} heads", self.dim, self.heads)));
         }

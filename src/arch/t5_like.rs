@@ -1,6 +1,7 @@
 //! What T5 and LongT5 have in common: the fields of their config.json, the names of their tensors, their decoder.
 
 use super::bart_like::{Tables, tied};
+use super::sizes;
 use crate::block::{
     Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, Input, LayerNorm, Linear, Order,
     Positions, Projections, Seq2Seq,
@@ -75,7 +76,7 @@ impl Sizes {
     /// Fails at numbers out of all proportion and at what is no encoder-decoder. `class` is how the classes of its library begin.
     pub fn check(&self, class: &str) -> Result<()> {
         let (encoder, decoder) = self.layers();
-        for (key, n, most) in [
+        sizes(&[
             ("vocab_size", self.vocab_size, 1 << 24),
             ("d_model", self.d_model, 1 << 20),
             ("d_kv", self.d_kv, 1 << 16),
@@ -83,11 +84,8 @@ impl Sizes {
             ("num_layers", encoder, 1 << 12),
             ("num_decoder_layers", decoder, 1 << 12),
             ("num_heads", self.num_heads, 1 << 16),
-        ] {
-            if n == 0 || n > most {
-                return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")).hint("is a size mistyped?"));
-            }
-        }
+        ])
+        .map_err(|e| e.hint("is a size mistyped?"))?;
         let most = self.buckets()?.most();
         let [d, v, d_ff, heads, encoder, decoder, most] =
             [self.d_model, self.vocab_size, self.d_ff, self.num_heads, encoder, decoder, most].map(|n| n as u128);

@@ -7,7 +7,7 @@
 //! depend on how a text was cut into calls. Here segments are `tgt_len` tokens long if config.json says so, else one token, which is what
 //! generation token by token gives. With `reference_quirks` a call is a segment; the last token of a prompt belongs to the call that read the prompt.
 
-use super::{Arch, Loaded, expect, parse, unread};
+use super::{Arch, Loaded, expect, parse, sizes, unread};
 use crate::block::{
     Activation, Adaptive, AdaptiveEmbedding, AdaptiveSoftmax, ClusterOrder, Decoder, DecoderLayer, Dense, FeedForward, Heads, LayerNorm,
     Linear, Order, Projections, check_ids, prompts,
@@ -96,7 +96,7 @@ fn eps() -> f64 {
 
 impl Config {
     fn check(&self) -> Result<()> {
-        let sizes = [
+        sizes(&[
             ("vocab_size", self.vocab_size, 1 << 24),
             ("d_model", self.d_model, 1 << 20),
             ("d_embed", self.d_embed, 1 << 20),
@@ -104,12 +104,7 @@ impl Config {
             ("d_head", self.d_head, 1 << 16),
             ("d_inner", self.d_inner, 1 << 24),
             ("n_layer", self.n_layer, 1 << 12),
-        ];
-        for (key, n, most) in sizes {
-            if n == 0 || n > most {
-                return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")));
-            }
-        }
+        ])?;
         expect(&self.rest, "attn_type", &json!(0))?;
         expect(&self.rest, "adaptive", &json!(true))?;
         if !self.d_model.is_multiple_of(2) {

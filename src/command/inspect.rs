@@ -79,10 +79,22 @@ fn facts(c: &Checkpoint) -> Result<Value> {
     }))
 }
 
+fn count(v: &Value) -> String {
+    v.as_u64().map_or("no limit".to_string(), |n| grouped(n as usize))
+}
+
+fn word(v: &Value) -> String {
+    v.as_str().unwrap_or_default().to_string()
+}
+
+fn adapter(a: &Value) -> String {
+    let whole = a["whole_tensors"].as_u64().filter(|n| *n > 0).map_or(String::new(), |n| format!(", {n} whole tensors"));
+    let (rank, alpha, parameters) = (&a["r"], a["alpha"].as_f64().unwrap_or_default(), count(&a["parameters"]));
+    format!("{} (r={rank}, alpha={alpha}, {} modules{whole}, {parameters} parameters)", word(&a["name"]), a["modules"])
+}
+
 fn text(f: &Value) -> String {
-    let count = |v: &Value| v.as_u64().map_or("no limit".to_string(), |n| grouped(n as usize));
     let size = |v: &Value| v.as_u64().map_or(String::new(), |n| bytes(n as usize));
-    let word = |v: &Value| v.as_str().unwrap_or_default().to_string();
     let dtypes =
         f["dtypes"].as_object().map(|d| d.iter().map(|(k, n)| format!("{k} × {n}")).collect::<Vec<_>>().join(", ")).unwrap_or_default();
     let unread = f["unread_config_keys"].as_array().map(|k| k.iter().map(word).collect::<Vec<_>>().join(", ")).unwrap_or_default();
@@ -110,18 +122,9 @@ fn text(f: &Value) -> String {
         ),
         ("unread keys", if unread.is_empty() { "none".into() } else { unread }),
     ];
-    if let Some(a) = f["adapter"].as_object() {
-        let whole = a["whole_tensors"].as_u64().filter(|n| *n > 0).map_or(String::new(), |n| format!(", {n} whole tensors"));
-        let parameters = count(&a["parameters"]);
-        let text = format!(
-            "{} (r={}, alpha={}, {} modules{whole}, {parameters} parameters)",
-            word(&a["name"]),
-            a["r"],
-            a["alpha"].as_f64().unwrap_or_default(),
-            a["modules"]
-        );
-        lines.push(("adapter", text));
-        a["notes"].as_array().into_iter().flatten().for_each(|note| lines.push(("note", word(note))));
+    if f["adapter"].is_object() {
+        lines.push(("adapter", adapter(&f["adapter"])));
+        f["adapter"]["notes"].as_array().into_iter().flatten().for_each(|note| lines.push(("note", word(note))));
     }
     if let Some(why) = f["cannot_decode"].as_str() {
         lines.push(("decoding", format!("no: {why}")));

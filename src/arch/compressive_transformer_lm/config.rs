@@ -1,5 +1,6 @@
 //! The arguments of the package's constructor, as config.json has them.
 
+use super::super::sizes;
 use crate::error::{Error, Result};
 use crate::mixer::segments::{Padding, Queues};
 use serde::Deserialize;
@@ -56,7 +57,7 @@ fn wrong(what: String, hint: &str) -> Error {
 impl Config {
     /// The queues, and which layers have memories. Fails at sizes that make no sense.
     pub fn checked(&self) -> Result<(Queues, Vec<bool>)> {
-        let sizes = [
+        sizes(&[
             ("num_tokens", self.num_tokens, 1 << 24),
             ("dim", self.dim, 1 << 20),
             ("emb_dim", self.emb_dim.unwrap_or(1), 1 << 20),
@@ -64,13 +65,8 @@ impl Config {
             ("heads", self.heads, 1 << 16),
             ("seq_len", self.seq_len, 1 << 20),
             ("cmem_ratio", self.cmem_ratio, 1 << 20),
-        ];
-        if let Some((key, n, most)) = sizes.into_iter().find(|(_, n, most)| *n == 0 || n > most) {
-            return Err(wrong(
-                format!("`{key}` is {n}, not between 1 and {most}"),
-                "compare it with the checkpoint's constructor arguments",
-            ));
-        }
+        ])
+        .map_err(|e| e.hint("compare it with the checkpoint's constructor arguments"))?;
         let memory = self.mem_len.unwrap_or(self.seq_len);
         let compressed = self.cmem_len.unwrap_or(memory / self.cmem_ratio);
         let padding = if self.reference_quirks { Padding::Lucidrains } else { Padding::Left };

@@ -49,20 +49,8 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         true => (s.need("n_encoder_layers", s.n_encoder_layers)?, s.need("n_decoder_layers", s.n_decoder_layers)?),
         false => (0, s.need("n_layers", s.n_layers)?),
     };
-    let layer = |i: usize| -> Result<DecoderLayer> {
-        let w = w.pp("decoder").pp(i);
-        let mixer = w.pp("attn").pp(0);
-        let cross = || -> Result<_> { Ok((attention::cross(&w.pp("cross"), heads, sparsity)?, s.norm(&w.pp("cross").pp("norm"))?)) };
-        Ok(DecoderLayer {
-            mixer: s.attention.mixer(&mixer, s.d_model, heads)?,
-            mixer_norm: s.norm(&mixer.pp("norm"))?,
-            cross: paired.then(cross).transpose()?,
-            feed_forward: s.feed_forward(&w)?,
-            feed_forward_norm: s.norm(&w.pp("ff_norm"))?,
-            recurrent: s.recurrent(&w)?,
-        })
-    };
-    let layers = (0..decoder_layers).map(layer).collect::<Result<_>>()?;
+    let layers =
+        (0..decoder_layers).map(|i| decoder_layer(&w.pp("decoder").pp(i), &s, heads, paired.then_some(sparsity))).collect::<Result<_>>()?;
     let decoder = Decoder { order: Order::Pre, layers, norm: Some(s.last_norm(&w.pp("final_norm"))?) };
     let output = s.loss(w, s.d_model)?;
     let source = if paired { Some(s.positions(&w.pp("enc_pos"))?) } else { None };
@@ -98,6 +86,20 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     };
     known(&rest)?;
     Ok(Loaded { model, unread: Vec::new() })
+}
+
+/// The decoder layer below `w`; `sides` say how its cross-attention is projected, if it has one.
+fn decoder_layer(w: &Weights, s: &Sizes, heads: Heads, sides: Option<[Side; 2]>) -> Result<DecoderLayer> {
+    let (mixer, beside) = (w.pp("attn").pp(0), w.pp("cross"));
+    let cross = |sparsity| -> Result<_> { Ok((attention::cross(&beside, heads, sparsity)?, s.norm(&beside.pp("norm"))?)) };
+    Ok(DecoderLayer {
+        mixer: s.attention.mixer(&mixer, s.d_model, heads)?,
+        mixer_norm: s.norm(&mixer.pp("norm"))?,
+        cross: sides.map(cross).transpose()?,
+        feed_forward: s.feed_forward(w)?,
+        feed_forward_norm: s.norm(&w.pp("ff_norm"))?,
+        recurrent: s.recurrent(w)?,
+    })
 }
 
 /// The encoder's layers below `w`.

@@ -2,15 +2,14 @@
 
 use super::args::BenchArgs;
 use super::case::{Case, Test};
-use super::entry::{Entry, Origin};
-use crate::arch::Choice;
-use crate::checkpoint::{Options, Outline, Shipped};
+use super::entry::Entry;
+use crate::checkpoint::Outline;
 use crate::cli::{CommonArgs, Dtype};
-use crate::command::locate::{locate, nameless};
 use crate::command::threads;
 use crate::error::{Error, Result};
 use crate::suite::{self, Reported, Statistic, Strategy, Suite};
-use std::path::PathBuf;
+
+mod models;
 
 /// How runs are made, and what a paper's figure is of their token times.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,35 +69,7 @@ impl Plan {
 
     fn of_arguments(args: &BenchArgs, threads: &[usize], quiet: bool) -> Result<Self> {
         let (lists, seed) = (&args.cases, args.running.seed);
-        let (random, options) = (args.weights.random_weights.then_some(seed), args.weights.options());
-        let mut models: Vec<Entry> = Vec::new();
-        if args.model.is_empty() {
-            nameless(&args.hub)?;
-            let shipped = Shipped::all()
-                .into_iter()
-                .find(|s| s.weights)
-                .ok_or_else(|| Error::usage("this program was built without the default model").hint("name a checkpoint with `-m DIR`"))?;
-            models.push(Entry::new(None, Origin::Shipped(shipped), random, options.clone())?);
-        }
-        for name in &args.model {
-            let dir = PathBuf::from(name);
-            let (origin, snapshot) = match Shipped::find(name).filter(|_| !dir.is_dir()) {
-                Some(shipped) => (Origin::Shipped(shipped), None),
-                None => match locate(Some(&dir), &args.hub, random.is_none(), quiet)? {
-                    Some(found) => (Origin::Directory(found.dir), found.snapshot),
-                    None => (Origin::Directory(dir), None),
-                },
-            };
-            let same = |m: &Entry| {
-                m.origin == origin
-                    || matches!((&m.origin, &origin), (Origin::Directory(a), Origin::Directory(b)) if a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b)))
-            };
-            if models.iter().any(same) {
-                return Err(Error::usage(format!("`{name}` is named twice")).hint("name each model once"));
-            }
-            models.push(Entry::new(None, origin, random, options.clone())?.known_as(snapshot));
-        }
-        distinct_names(&mut models);
+        let models = models::of_arguments(args, quiet)?;
         let list = |asked: &Option<crate::cli::List>, default: usize| asked.as_ref().map_or_else(|| vec![default], |l| l.0.clone());
         let (prompts, new) = (list(&lists.n_prompt, 512), list(&lists.n_gen, 128));
         let zero = vec![0];
@@ -135,25 +106,7 @@ impl Plan {
     }
 
     fn of_suite(suite: &Suite, (threads, asked): (&[usize], bool), args: &BenchArgs) -> Result<Self> {
-        let (seed, options) = (args.running.seed, args.weights.options());
-        let mut models = Vec::new();
-        for model in &suite.models {
-            let origin = match &model.origin {
-                suite::Origin::Directory(path) => Origin::Directory(path.clone()),
-                suite::Origin::Shipped(name) => Origin::Shipped(shipped(suite, model.line, name)?),
-            };
-            let at = |e: Error| e.at(format!("{}:{}", suite.file, model.line));
-            let options = match model.attention {
-                Choice::Auto => options.clone(),
-                attention => Options { attention, ..options.clone() },
-            };
-            let mut entry = Entry::with_set(Some(&model.name), origin, model.random_weights, (options, model.set.clone())).map_err(at)?;
-            if model.distance_from.is_some() {
-                entry.outline.model.info().decodes().map_err(|e| e.at(format!("{}:{}: `distance-from`", suite.file, model.line)))?;
-            }
-            entry.distance_from = model.distance_from;
-            models.push(entry);
-        }
+        let models = models::of_suite(suite, args)?;
         let [threads] = threads else {
             return Err(Error::usage("`--threads` takes one number with a suite").hint("lists of threads belong into the suite's cases"));
         };
@@ -198,28 +151,8 @@ impl Plan {
                 take_turns: p.take_turns,
             },
             reported,
-            seed,
+            seed: args.running.seed,
         })
-    }
-}
-
-/// The shipped model or configuration that a suite names.
-fn shipped(suite: &Suite, line: usize, name: &str) -> Result<Shipped> {
-    Shipped::find(name).ok_or_else(|| {
-        let all = Shipped::all().iter().map(|s| format!("`{}`", s.name)).collect::<Vec<_>>().join(", ");
-        suite
-            .error(line, format_args!("nothing of the name `{name}` is part of this program"))
-            .hint(format!("there is {all}; `path` names a directory"))
-    })
-}
-
-/// Models of the same name are told apart by their directories.
-fn distinct_names(models: &mut [Entry]) {
-    let names: Vec<String> = models.iter().map(|m| m.name.clone()).collect();
-    for (i, model) in models.iter_mut().enumerate() {
-        if names.iter().enumerate().any(|(j, n)| i != j && *n == model.name) {
-            model.name = model.filename();
-        }
     }
 }
 

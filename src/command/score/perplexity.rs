@@ -1,7 +1,7 @@
 //! Perplexity: the model, its tokenizer, and the statistics of every text.
 
 use super::args::ScoreArgs;
-use super::options::Bos;
+use super::options::{Bos, PerplexityArgs};
 use crate::arch;
 use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::{InitMemory, WeightArgs};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernel::precision::Precision;
 use crate::metric::Metric;
 use crate::metric::perplexity::{Begin, Condition, Losses, Options, Policy, Ppl, Unit, score_masked, score_pair, score_text};
-use crate::model::Source;
+use crate::model::{Info, Source};
 use crate::output::say;
 use crate::segments::{Corpus, Texts};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -42,36 +42,8 @@ impl Scorer {
         let found = locate(own.model.as_deref(), &own.hub, !own.weights.random_weights, quiet)?;
         let mut checkpoint = open(found.as_ref(), &own.weights, seed)?;
         let info = checkpoint.model.info();
-        let wants_source = info.encoder_decoder;
-        let sourced = own.source.is_some() || own.source_column.is_some();
-        let about_sources = sourced || own.source_prefix.is_some();
-        let model_type = info.model_type;
-        if wants_source && !sourced {
-            return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: it expects a text only given a source"))
-                .hint("name the documents with `--source FILE` or `--source-column NAME`, or a decoder-only model with `--model DIR`"));
-        }
-        let window = own.context.is_some()
-            || own.stride.is_some()
-            || own.rolling
-            || own.carry
-            || own.segment.is_some()
-            || own.hf_weighting
-            || own.bos == Bos::None;
-        if wants_source && window {
-            return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: a text is scored whole, there are no windows"))
-                .hint("leave out `--context`, `--stride`, `--rolling`, `--carry`, `--segment`, `--hf-weighting` and `--bos`"));
-        }
-        let both_sides = info.reads_only.is_some();
-        if both_sides && (about_sources || window) {
-            let refused =
-                if about_sources { "it reads no source apart from the text" } else { "a text is scored whole, there are no windows" };
-            return Err(Error::usage(format!("`{model_type}` reads from both sides: {refused}"))
-                .hint("leave out the source, `--context`, `--stride`, `--rolling`, `--hf-weighting` and `--bos`"));
-        }
-        if !wants_source && about_sources {
-            return Err(Error::usage(format!("`{model_type}` is decoder-only: it reads no source apart from the text"))
-                .hint("leave out the source, or take an encoder-decoder"));
-        }
+        let (wants_source, both_sides) = (info.encoder_decoder, info.reads_only.is_some());
+        suits(own, info)?;
         let policy = match (own.rolling, own.stride) {
             (true, _) => Some(Policy::Rolling),
             (false, Some(stride)) => Some(Policy::Sliding { stride: Some(stride) }),
@@ -166,6 +138,38 @@ impl Scorer {
     fn encoding(&self, text: &str, special: bool) -> Result<Encoding> {
         self.tokenizer.encode(text, special).map_err(|e| Error::new(format!("cannot tokenise the text: {e}")))
     }
+}
+
+/// Fails if the arguments do not suit the model: a source where none is read, or none where one is; windows where a text is scored whole.
+fn suits(own: &PerplexityArgs, info: &Info) -> Result<()> {
+    let model_type = info.model_type;
+    let sourced = own.source.is_some() || own.source_column.is_some();
+    let about_sources = sourced || own.source_prefix.is_some();
+    if info.encoder_decoder && !sourced {
+        return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: it expects a text only given a source"))
+            .hint("name the documents with `--source FILE` or `--source-column NAME`, or a decoder-only model with `--model DIR`"));
+    }
+    let window = own.context.is_some()
+        || own.stride.is_some()
+        || own.rolling
+        || own.carry
+        || own.segment.is_some()
+        || own.hf_weighting
+        || own.bos == Bos::None;
+    if info.encoder_decoder && window {
+        return Err(Error::usage(format!("`{model_type}` is an encoder-decoder: a text is scored whole, there are no windows"))
+            .hint("leave out `--context`, `--stride`, `--rolling`, `--carry`, `--segment`, `--hf-weighting` and `--bos`"));
+    }
+    if info.reads_only.is_some() && (about_sources || window) {
+        let refused = if about_sources { "it reads no source apart from the text" } else { "a text is scored whole, there are no windows" };
+        return Err(Error::usage(format!("`{model_type}` reads from both sides: {refused}"))
+            .hint("leave out the source, `--context`, `--stride`, `--rolling`, `--hf-weighting` and `--bos`"));
+    }
+    if !info.encoder_decoder && about_sources {
+        return Err(Error::usage(format!("`{model_type}` is decoder-only: it reads no source apart from the text"))
+            .hint("leave out the source, or take an encoder-decoder"));
+    }
+    Ok(())
 }
 
 /// What the signature says of how the model was loaded: the precision of its weights, and whatever changes its numbers besides.
