@@ -1,10 +1,8 @@
 //! A checkpoint: config.json, generation_config.json, tokenizer.json and weights of a directory, or of the program itself.
 
-use crate::adapter::Adapter;
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::hub::{Found, Snapshot};
-use crate::kernel::precision::Precision;
 use crate::model::Model;
 use crate::weights::{Held, Store};
 use serde_json::Value;
@@ -13,8 +11,12 @@ use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 mod embedded;
+mod options;
+mod shipped;
 mod words;
 
+pub use options::{InitMem, Options};
+pub use shipped::Shipped;
 pub use words::no_tokenizer;
 
 /// A loaded checkpoint.
@@ -57,67 +59,6 @@ pub struct Outline {
     pub held: Held,
 }
 
-/// A checkpoint that is part of the program, or a configuration that is, for weights to be made up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shipped {
-    /// Its name: the folder below `models/`.
-    pub name: &'static str,
-    /// Whether there are weights too.
-    pub weights: bool,
-    config: &'static [u8],
-}
-
-impl Shipped {
-    /// All there are.
-    pub fn all() -> Vec<Self> {
-        let whole = embedded::SHIPPED.iter().map(|s| Self { name: s.name, weights: true, config: s.config });
-        whole.chain(embedded::CONFIGS.iter().map(|(name, config)| Self { name, weights: false, config })).collect()
-    }
-
-    /// The one of this name.
-    pub fn find(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|s| s.name == name)
-    }
-
-    /// `model_type` of its config.json.
-    pub fn model_type(&self) -> &'static str {
-        let config = json("config.json", self.config).ok();
-        config.and_then(|c| arch::find(&c).ok()).map_or("unknown", |a| a.model_type)
-    }
-
-    /// Loads it; `random_weights` is the seed of made-up ones, which a mere configuration needs.
-    pub fn load(&self, options: &Options) -> Result<Checkpoint> {
-        self.load_with(options, None)
-    }
-
-    /// The same; made-up weights may have other keys in their configuration than the file.
-    pub fn load_with(&self, options: &Options, set: Option<&Value>) -> Result<Checkpoint> {
-        options.check()?;
-        match options.random_weights {
-            Some(seed) => self.assemble(|| Ok(Store::random(seed)), options, set),
-            None if self.weights => Checkpoint::embedded(options),
-            None => Err(Error::usage(format!("`{}` is a configuration without weights", self.name))
-                .hint("have them made up with `--random-weights`, or name a checkpoint's directory")),
-        }
-    }
-
-    /// Its sizes.
-    pub fn outline(&self, options: &Options) -> Result<Outline> {
-        self.outline_with(options, None)
-    }
-
-    /// The same with other keys in its configuration.
-    pub fn outline_with(&self, options: &Options, set: Option<&Value>) -> Result<Outline> {
-        options.check()?;
-        self.assemble(|| Ok(Store::blueprint()), options, set).map(Outline::from)
-    }
-
-    fn assemble(&self, weights: impl FnOnce() -> Result<Store> + Send, options: &Options, set: Option<&Value>) -> Result<Checkpoint> {
-        let files = Files { config: self.config, set, generation_config: None, tokenizer: None };
-        Checkpoint::assemble(self.name.to_owned(), files, weights, options)
-    }
-}
-
 impl From<Checkpoint> for Outline {
     fn from(c: Checkpoint) -> Self {
         Self {
@@ -127,67 +68,6 @@ impl From<Checkpoint> for Outline {
             model: c.model,
             config: c.config,
             held: c.held,
-        }
-    }
-}
-
-/// How to load a checkpoint.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Make the weights up from this seed instead of reading them.
-    pub random_weights: Option<u64>,
-    /// How weights are held; none: what suits checkpoint and machine ([`Store::natural`]).
-    pub weights: Option<Precision>,
-    /// How keys and values are held.
-    pub cache: Precision,
-    /// Whether what a step reads row by row stays in its file ([`Held::mapped`]).
-    pub mapped: bool,
-    /// Whether what a reference does wrong is done as it does it ([`arch::Arch::quirks`]).
-    pub quirks: bool,
-    /// What memories of segments begin with, where an architecture leaves the choice.
-    pub init_mem: Option<InitMem>,
-    /// Which attention an encoder runs.
-    pub attention: arch::Choice,
-    /// Seed of a unit in the last place by which every weight is moved ([`Store::moved`]).
-    pub moved: Option<u64>,
-    /// Directory of an adapter that is merged into the weights.
-    pub adapter: Option<PathBuf>,
-}
-
-/// What a memory of earlier segments holds before the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InitMem {
-    /// Nothing.
-    Empty,
-    /// Rows of zeros, as many as it has room for, which are attended to.
-    Zeros,
-}
-
-impl Options {
-    /// Fails if what stays in its file has no file, or what is to be changed has no numbers.
-    fn check(&self) -> Result<()> {
-        if self.adapter.is_some() && self.random_weights.is_some() {
-            return Err(Error::usage("`--adapter` changes the weights that it was trained for, not made-up ones")
-                .hint("leave out `--random-weights`, or write made-up weights to a checkpoint with `effattn convert --from random`"));
-        }
-        if self.mapped && self.random_weights.is_some() {
-            return Err(Error::usage("`--mapped` leaves weights in their file, made-up ones have none")
-                .hint("write them to one with `effattn convert --from random`, and name its directory"));
-        }
-        Ok(())
-    }
-}
-
-impl Options {
-    /// The store with the adapter, if there is one; a blueprint has no numbers that it could change.
-    fn adapt(&self, store: Store, config: &Value) -> Result<Store> {
-        match &self.adapter {
-            Some(dir) if !store.is_blueprint() => {
-                // transformers ties tables unless the configuration says otherwise; T5's says so of its scale
-                let t5 = config["model_type"].as_str().is_some_and(|t| t.ends_with("t5"));
-                store.adapted(Adapter::open(dir)?, t5 || config["tie_word_embeddings"] != Value::Bool(false))
-            }
-            _ => Ok(store),
         }
     }
 }
@@ -306,7 +186,7 @@ impl Checkpoint {
             let store = weights()?;
             let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
             let store = Arc::new(options.adapt(store.held(held).moved(options.moved), &config)?);
-            let loaded = (arch.load)(&asked(arch, started(&config, generation_config.as_ref()), options)?, &store.root())?;
+            let loaded = (arch.load)(&options.asked(arch, started(&config, generation_config.as_ref()))?, &store.root())?;
             Ok((store, held, loaded))
         };
         // a tokenizer takes as long to read as a small model
@@ -328,6 +208,7 @@ impl Checkpoint {
     }
 }
 
+/// What a model is assembled from, besides its weights.
 struct Files<'a> {
     config: &'a [u8],
     /// Keys that the configuration has instead.
@@ -358,29 +239,6 @@ fn merge(config: &mut Value, set: &Value) {
         }),
         (config, set) => *config = set.clone(),
     }
-}
-
-/// The configuration with what the caller asks of it.
-fn asked(arch: &arch::Arch, mut config: Value, options: &Options) -> Result<Value> {
-    if options.quirks && !arch.quirks.is_empty() {
-        config["reference_quirks"] = true.into();
-    }
-    if options.attention != arch::Choice::Auto {
-        options.attention.check(arch)?;
-        config[arch::choice::KEY] = options.attention.to_string().into();
-    }
-    if let Some(init) = options.init_mem {
-        if !arch.segments {
-            return Err(Error::usage(format!("`--init-mem` is for models with memories of segments, which `{}` has not", arch.model_type))
-                .hint("leave it out"));
-        }
-        config["init_mem"] = match init {
-            InitMem::Empty => "empty",
-            InitMem::Zeros => "zeros",
-        }
-        .into();
-    }
-    Ok(config)
 }
 
 fn json(name: &str, bytes: &[u8]) -> Result<Value> {

@@ -23,20 +23,23 @@
 //! What leaks nothing is kept as it is: ε = 1e-4 of documents (their maximum is that of all keys by right), ε = 1e-3 of the ReLU kernel, and 1e-6 in its
 //! denominator and in that of `no_projection`.
 
-use super::{Arch, Loaded, parse, sizes};
+use super::{Arch, Loaded, parse};
 use crate::block::{Activation, Dense, Embedding, FeedForward, Heads, LayerNorm, Linear, Positions, Projections, Rotary, RotaryStyle};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::features::{Features, Kernel};
 use crate::kernel::linear::Layout;
 use crate::mixer::{Performer, Windows};
 use crate::model::{Info, Model};
 use crate::weights::{Form, Weights};
-use model::{Bidirectional, Glu, Inner, Layer, Lm, Norm, Shift, Wrapped};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use config::Config;
+use model::{Bidirectional, Layer, Lm};
+use parts::{Glu, Inner, Norm, Shift, Wrapped};
+use serde_json::Value;
 use std::sync::Arc;
 
+mod config;
 mod model;
+mod parts;
 
 pub(super) const ARCH: Arch = Arch {
     model_type: "performer_lm",
@@ -55,148 +58,7 @@ pub(super) const ARCH: Arch = Arch {
     load,
 };
 
-#[derive(Deserialize)]
-struct Config {
-    num_tokens: usize,
-    max_seq_len: usize,
-    dim: usize,
-    depth: usize,
-    heads: usize,
-    #[serde(default = "dim_head")]
-    dim_head: usize,
-    #[serde(default)]
-    local_attn_heads: Value,
-    #[serde(default = "window")]
-    local_window_size: usize,
-    #[serde(default)]
-    causal: bool,
-    #[serde(default = "mult")]
-    ff_mult: usize,
-    nb_features: Option<usize>,
-    #[serde(default)]
-    reversible: bool,
-    #[serde(default)]
-    ff_glu: bool,
-    #[serde(default)]
-    generalized_attention: bool,
-    kernel_fn: Option<Value>,
-    #[serde(default)]
-    use_scalenorm: bool,
-    #[serde(default)]
-    use_rezero: bool,
-    #[serde(default)]
-    cross_attend: bool,
-    #[serde(default)]
-    no_projection: bool,
-    #[serde(default)]
-    tie_embed: bool,
-    #[serde(default = "yes")]
-    rotary_position_emb: bool,
-    #[serde(default)]
-    axial_position_emb: bool,
-    axial_position_shape: Option<Vec<usize>>,
-    #[serde(default)]
-    qkv_bias: bool,
-    #[serde(default)]
-    attn_out_bias: bool,
-    #[serde(default)]
-    shift_tokens: bool,
-    #[serde(default)]
-    reference_quirks: bool,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-fn dim_head() -> usize {
-    64
-}
-
-fn window() -> usize {
-    256
-}
-
-fn mult() -> usize {
-    4
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Arguments that matter in training alone, or say where the checkpoint is from.
-const TRAINING: &[&str] = &[
-    "attn_dropout",
-    "auto_check_redraw",
-    "class",
-    "emb_dropout",
-    "feature_redraw_interval",
-    "ff_chunks",
-    "ff_dropout",
-    "greedy",
-    "package",
-    "vocab_size",
-];
-
 impl Config {
-    fn check(&self) -> Result<()> {
-        sizes(&[
-            ("num_tokens", self.num_tokens, 1 << 24),
-            ("max_seq_len", self.max_seq_len, 1 << 32),
-            ("dim", self.dim, 1 << 20),
-            ("depth", self.depth, 1 << 12),
-            ("heads", self.heads, 1 << 16),
-            ("dim_head", self.dim_head, 1 << 16),
-            ("local_window_size", self.local_window_size, 1 << 20),
-            ("ff_mult", self.ff_mult, 1 << 8),
-            ("nb_features", self.features(), 1 << 20),
-        ])?;
-        if !self.dim.is_multiple_of(self.heads) {
-            return Err(Error::new(format!("config.json: {} features do not split into {} heads", self.dim, self.heads)));
-        }
-        if self.cross_attend {
-            return Err(Error::new("config.json: `cross_attend` is not implemented")
-                .hint("a decoder of performer-pytorch's PerformerEncDec needs an encoder beside it"));
-        }
-        if let Some(kernel) = self.kernel_fn.as_ref().filter(|k| !k.is_null() && k.as_str() != Some("relu") && k.as_str() != Some("ReLU()"))
-        {
-            return Err(Error::new(format!("config.json: `kernel_fn` {kernel} is not implemented, only \"relu\"")));
-        }
-        let known = |key: &String| TRAINING.contains(&key.as_str());
-        let rest: Map<String, Value> = self.rest.iter().filter(|(key, _)| !known(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        if let Some(key) = super::unread(&rest).first() {
-            return Err(Error::new(format!("config.json: `{key}` is no argument of PerformerLM"))
-                .hint("it may change what the model computes, so it is not ignored"));
-        }
-        Ok(())
-    }
-
-    /// m.
-    fn features(&self) -> usize {
-        let width = self.dim_head as f64;
-        self.nb_features.unwrap_or((width * width.ln()) as usize)
-    }
-
-    /// Heads with windows in each layer.
-    fn local(&self) -> Result<Vec<usize>> {
-        let wrong = || {
-            Error::new(format!("config.json: `local_attn_heads` is {}", self.local_attn_heads))
-                .hint(format!("it is a number up to {}, or a list of one for each of the {} layers", self.heads, self.depth))
-        };
-        let number = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= self.heads).ok_or_else(wrong);
-        match &self.local_attn_heads {
-            Value::Null => Ok(vec![0; self.depth]),
-            Value::Array(all) => {
-                let all = all.iter().map(number).collect::<Result<Vec<_>>>()?;
-                match all.len() {
-                    1 => Ok(vec![all[0]; self.depth]),
-                    n if n == self.depth => Ok(all),
-                    _ => Err(wrong()),
-                }
-            }
-            one => Ok(vec![number(one)?; self.depth]),
-        }
-    }
-
     /// What is added to the embeddings, and what turns queries and keys.
     fn positions(&self, w: &Weights) -> Result<(Positions, Option<Arc<Rotary>>)> {
         let (n, d) = (self.max_seq_len, self.dim);

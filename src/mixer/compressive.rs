@@ -23,19 +23,20 @@
 //! Loads: `compressive` of `effattn_lm`; docs/formats.md has the options. lucidrains' package is the model type `compressive_transformer_lm`. The paper
 //! trains the compression with losses of its own; here it only runs.
 
-use super::segments::{Compress, InitMem, Padding, Queues, most_used, rounds, select};
-use super::{Growth, Mixer, Place, Spec, options};
-use crate::block::{Dense, Heads, Projections, Rotary, RotaryStyle};
-use crate::error::{Error, Result};
+use super::segments::{Compress, InitMem, Queues, most_used, rounds};
+use super::{Growth, Mixer, Spec};
+use crate::block::{Dense, Heads, Projections, Rotary};
+use crate::error::Result;
 use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::queue::{self, Table};
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
 use candle_core::Tensor;
-use serde::Deserialize;
-use serde_json::Value;
+use memory::{Row, Segments};
+
+mod memory;
+mod options;
 
 pub(super) const SPEC: Spec = Spec {
     name: "compressive",
@@ -43,7 +44,7 @@ pub(super) const SPEC: Spec = Spec {
     state: Growth::Bounded,
     causal: true,
     bidirectional: false,
-    mixer: Some(|entry, place| Ok(Box::new(load(entry, place)?))),
+    mixer: Some(|entry, place| Ok(Box::new(options::load(entry, place)?))),
     reader: None,
     tiny: &[
         r#"{"name": "compressive", "segment": 5, "memory": 7, "compressed": 4, "ratio": 3, "compress": "mean"}"#,
@@ -53,76 +54,6 @@ pub(super) const SPEC: Spec = Spec {
         r#"{"name": "compressive", "segment": 4, "memory": 9, "compressed": 4, "ratio": 2, "compress": "most_used", "relative": "learned", "sum_of_norms": true}"#,
     ],
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    segment: usize,
-    memory: usize,
-    compressed: usize,
-    ratio: usize,
-    #[serde(default)]
-    compress: Name,
-    relative: Option<Relative>,
-    rotary_base: Option<f64>,
-    rotary_style: Option<RotaryStyle>,
-    #[serde(default)]
-    init_mem: InitMem,
-}
-
-#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Name {
-    Mean,
-    Max,
-    #[default]
-    Conv,
-    MostUsed,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum Relative {
-    Rotary,
-    Learned,
-}
-
-fn load(entry: &Value, place: &Place) -> Result<Compressive> {
-    let o: Options = options(entry)?;
-    let (segment, memory, compressed, ratio) = (o.segment, o.memory, o.compressed, o.ratio);
-    let queues = Queues { segment, memory, compressed, ratio, padding: Padding::Left }.checked()?;
-    let compress = match o.compress {
-        Name::Mean => Some(Compress::Mean),
-        Name::Max => Some(Compress::Max),
-        Name::Conv => Some(Compress::conv(&place.w.pp("compress"), place.d, ratio)?),
-        Name::MostUsed => None,
-    };
-    if o.relative != Some(Relative::Rotary) && (o.rotary_base.is_some() || o.rotary_style.is_some()) {
-        return Err(Error::new("config.json: `mixer`: `rotary_base` and `rotary_style` without \"relative\": \"rotary\""));
-    }
-    let turns = o.relative == Some(Relative::Rotary);
-    let rotary = turns.then(|| Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default()));
-    let table = match o.relative {
-        Some(Relative::Learned) => {
-            let (h, rows, w) = (place.heads.count, segment + memory + compressed, place.heads.width);
-            let numbers = place.w.numbers("relative.weight", &[h, rows, w])?;
-            place.w.holds(Table::held(h, rows, w));
-            Some(Table::new(&numbers, (h, rows, w)))
-        }
-        _ => None,
-    };
-    Ok(Compressive {
-        heads: place.heads,
-        d: place.d,
-        projections: place.projections()?,
-        queues,
-        compress,
-        rotary: rotary.transpose()?,
-        table,
-        cache: place.w.cache(),
-        init: o.init_mem.resolve(place.init_mem)?,
-    })
-}
 
 /// The attention.
 pub struct Compressive {
@@ -136,49 +67,6 @@ pub struct Compressive {
     table: Option<Table>,
     cache: Precision,
     init: InitMem,
-}
-
-/// Queues and segment of each row of a batch.
-#[derive(Debug, Clone)]
-pub struct Segments(Vec<Row>);
-
-#[derive(Debug, Clone)]
-struct Row {
-    /// Tokens read.
-    seen: usize,
-    /// Inputs of the recent rows and of the segment so far, where they are compressed one day.
-    inputs: Vec<f32>,
-    /// Keys and values of the compressed and the recent rows.
-    queue: Keys,
-    /// How many of these are compressed.
-    compressed: usize,
-    /// Keys and values of the segment so far.
-    segment: Keys,
-    /// What each recent row and each row of the segment was given by each head, (rows, h), where that counts.
-    used: Vec<f32>,
-}
-
-impl Row {
-    /// Rows of the memory that are not compressed.
-    fn recent(&self) -> usize {
-        self.queue.len() - self.compressed
-    }
-}
-
-impl Memory for Segments {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        select(&mut self.0, rows);
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|r| size_of_val(&r.inputs[..]) + r.queue.bytes() + r.segment.bytes() + size_of_val(&r.used[..])).sum()
-    }
 }
 
 impl Compressive {

@@ -1,8 +1,11 @@
+use super::super::segments::Padding;
 use super::super::segments::twin::{Twin, conv, max, mean};
+use super::options::Relative;
 use super::*;
-use crate::block::Linear;
+use crate::block::{Linear, RotaryStyle};
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::testing::noise;
+use crate::memory::Memory;
 use crate::mixer::Softmax;
 use std::sync::Arc;
 
