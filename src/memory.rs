@@ -37,20 +37,21 @@ pub fn select<T: Clone>(items: &mut Vec<T>, rows: &[usize]) {
     *items = rows.iter().enumerate().filter_map(place).collect();
 }
 
-/// A list of numbers for each row of a batch: all that many layers remember.
-#[derive(Debug, Clone)]
-pub struct Lists(pub Vec<Vec<f32>>);
-
-impl Lists {
-    /// `n` zeros for each of `rows` rows.
-    pub fn zeros(rows: usize, n: usize) -> Self {
-        Self(vec![vec![0.0; n]; rows])
-    }
+/// What one row of a batch remembers, where rows share nothing.
+pub trait RowMemory: Clone + Send + 'static {
+    /// Bytes of state that the row holds.
+    fn bytes(&self) -> usize;
+    /// See [`Memory::reserve`].
+    fn reserve(&mut self, _positions: usize) {}
 }
 
-impl Memory for Lists {
+/// A memory whose rows share nothing.
+#[derive(Debug, Clone)]
+pub struct ByRow<R>(pub Vec<R>);
+
+impl<R: RowMemory> Memory for ByRow<R> {
     fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
+        select(&mut self.0, rows);
         Ok(())
     }
 
@@ -60,7 +61,27 @@ impl Memory for Lists {
     }
 
     fn bytes(&self) -> usize {
-        self.0.iter().map(|list| size_of_val(&list[..])).sum()
+        self.0.iter().map(RowMemory::bytes).sum()
+    }
+
+    fn reserve(&mut self, positions: usize) {
+        self.0.iter_mut().for_each(|row| row.reserve(positions));
+    }
+}
+
+/// A list of numbers for each row of a batch: all that many layers remember.
+pub type Lists = ByRow<Vec<f32>>;
+
+impl RowMemory for Vec<f32> {
+    fn bytes(&self) -> usize {
+        size_of_val(&self[..])
+    }
+}
+
+impl Lists {
+    /// `n` zeros for each of `rows` rows.
+    pub fn zeros(rows: usize, n: usize) -> Self {
+        Self(vec![vec![0.0; n]; rows])
     }
 }
 
@@ -185,5 +206,17 @@ impl State {
     /// Bytes of state of all rows and layers.
     pub fn bytes(&self) -> usize {
         self.layers.iter().map(|l| l.bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selected_rows_are_those_named() {
+        let mut all = vec!["a", "b", "c"];
+        select(&mut all, &[2, 0, 2, 2]);
+        assert_eq!(all, ["c", "a", "c", "c"]);
     }
 }

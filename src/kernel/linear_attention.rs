@@ -15,7 +15,7 @@ use super::elementwise::on;
 use super::features::{Features, Kernel};
 use super::simd::{Isa, isa};
 use super::{Shared, pool};
-use crate::memory::Lists;
+use crate::memory::{ByRow, Lists};
 use loops::{Part, Raise, Rows};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -64,7 +64,7 @@ impl Features {
         if self.kernel != Kernel::Relu {
             one.chunks_exact_mut(self.head()).for_each(|head| head[self.head() - 1] = f32::NEG_INFINITY);
         }
-        Lists(vec![one; rows])
+        ByRow(vec![one; rows])
     }
 
     /// Numbers of a head's sums.

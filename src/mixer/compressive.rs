@@ -32,8 +32,9 @@ use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::queue::{self, Table};
 use crate::kernel::{slice, tensor};
+use crate::memory::ByRow;
 use candle_core::Tensor;
-use memory::{Row, Segments};
+use memory::Row;
 
 mod memory;
 mod options;
@@ -111,7 +112,7 @@ impl Compressive {
     }
 
     /// What the last tokens of the rows of a round are told, their keys and values being there: (Σ tokens, h w).
-    fn attend(&self, round: &[(usize, usize, usize)], q: &[f32], t: usize, memory: &mut Segments) -> Vec<f32> {
+    fn attend(&self, round: &[(usize, usize, usize)], q: &[f32], t: usize, memory: &mut ByRow<Row>) -> Vec<f32> {
         let (d, Heads { count, width, scale }) = (self.inner(), self.heads);
         let q = |&(r, first, n): &(usize, usize, usize)| &q[(r * t + first) * d..(r * t + first + n) * d];
         if self.table.is_none() && self.compress.is_some() {
@@ -136,7 +137,7 @@ impl Compressive {
     }
 
     /// Moves the full segments into the queues.
-    fn roll(&self, memory: &mut Segments) {
+    fn roll(&self, memory: &mut ByRow<Row>) {
         let Queues { segment, memory: most, .. } = self.queues;
         let mut full: Vec<&mut Row> = memory.0.iter_mut().filter(|r| r.segment.len() == segment).collect();
         if full.is_empty() {
@@ -199,10 +200,10 @@ fn drop_front(list: &mut Vec<f32>, n: usize) {
 }
 
 impl Mixer for Compressive {
-    type Memory = Segments;
+    type Memory = ByRow<Row>;
 
-    fn memory(&self, rows: usize) -> Result<Segments> {
-        Ok(Segments(if rows == 0 { Vec::new() } else { vec![self.fresh(); rows] }))
+    fn memory(&self, rows: usize) -> Result<ByRow<Row>> {
+        Ok(ByRow(if rows == 0 { Vec::new() } else { vec![self.fresh(); rows] }))
     }
 
     fn bytes_at(&self, positions: usize) -> usize {
@@ -223,7 +224,7 @@ impl Mixer for Compressive {
         self.projections.work_bytes(t)
     }
 
-    fn forward(&self, xs: &Tensor, memory: &mut Segments) -> Result<Tensor> {
+    fn forward(&self, xs: &Tensor, memory: &mut ByRow<Row>) -> Result<Tensor> {
         let (_, t, d) = xs.dims3()?;
         let (inner, segment) = (self.inner(), self.queues.segment);
         let Projections { q, k, v, out } = &self.projections;

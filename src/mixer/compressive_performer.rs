@@ -57,8 +57,9 @@ use crate::error::Result;
 use crate::kernel::features::{Features, Kernel};
 use crate::kernel::linear_attention::Turn;
 use crate::kernel::{slice, tensor};
+use crate::memory::ByRow;
 use candle_core::Tensor;
-use fifo::{Fifo, Group, Row};
+use fifo::{Group, Row};
 
 mod fifo;
 mod options;
@@ -184,10 +185,10 @@ impl CompressivePerformer {
 }
 
 impl Mixer for CompressivePerformer {
-    type Memory = Fifo;
+    type Memory = ByRow<Row>;
 
-    fn memory(&self, rows: usize) -> Result<Fifo> {
-        Ok(Fifo(if rows == 0 { Vec::new() } else { vec![self.fresh(); rows] }))
+    fn memory(&self, rows: usize) -> Result<ByRow<Row>> {
+        Ok(ByRow(if rows == 0 { Vec::new() } else { vec![self.fresh(); rows] }))
     }
 
     fn bytes_at(&self, positions: usize) -> usize {
@@ -214,7 +215,7 @@ impl Mixer for CompressivePerformer {
         self.projections.work_bytes(t) + self.features.work_bytes(t)
     }
 
-    fn forward(&self, xs: &Tensor, memory: &mut Fifo) -> Result<Tensor> {
+    fn forward(&self, xs: &Tensor, memory: &mut ByRow<Row>) -> Result<Tensor> {
         let (_, t, d) = xs.dims3()?;
         let inner = self.inner();
         let Projections { q, k, v, out } = &self.projections;

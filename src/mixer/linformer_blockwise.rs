@@ -24,7 +24,7 @@ use crate::kernel::attention::{Job, Span, Visible, attend};
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
+use crate::memory::{ByRow, RowMemory};
 use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
@@ -92,9 +92,9 @@ pub struct LinformerBlockwise {
     cache: Precision,
 }
 
-/// What one row of a batch remembers.
+/// What one row of a batch remembers: completed blocks as their rows, and the block under way.
 #[derive(Debug, Clone)]
-struct Row {
+pub struct Row {
     /// Of completed blocks.
     done: Keys,
     /// The block under way.
@@ -103,23 +103,9 @@ struct Row {
     sums: Vec<f32>,
 }
 
-/// Completed blocks as their rows and the block under way, of each row of a batch.
-#[derive(Debug, Clone)]
-pub struct Blocks(Vec<Row>);
-
-impl Memory for Blocks {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.0 = rows.iter().map(|&r| self.0[r].clone()).collect();
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
+impl RowMemory for Row {
     fn bytes(&self) -> usize {
-        self.0.iter().map(|r| r.done.bytes() + r.block.bytes() + size_of_val(&r.sums[..])).sum()
+        self.done.bytes() + self.block.bytes() + size_of_val(&self.sums[..])
     }
 }
 
@@ -163,7 +149,7 @@ impl LinformerBlockwise {
     }
 
     /// (b t, h w) three times -> the same once.
-    fn attend(&self, [q, k, v]: [&[f32]; 3], memory: &mut Blocks) -> Vec<f32> {
+    fn attend(&self, [q, k, v]: [&[f32]; 3], memory: &mut ByRow<Row>) -> Vec<f32> {
         let d = self.inner();
         let t = q.len() / d / memory.0.len().max(1);
         let mut out = vec![0.0; q.len()];
@@ -200,11 +186,11 @@ fn job<'a>(row: &'a Row, q: &'a [f32], t: usize) -> Job<'a> {
 }
 
 impl Mixer for LinformerBlockwise {
-    type Memory = Blocks;
+    type Memory = ByRow<Row>;
 
-    fn memory(&self, rows: usize) -> Result<Blocks> {
+    fn memory(&self, rows: usize) -> Result<ByRow<Row>> {
         let row = || Row { done: self.empty(), block: self.empty(), sums: vec![0.0; 2 * self.rows * self.inner()] };
-        Ok(Blocks((0..rows).map(|_| row()).collect()))
+        Ok(ByRow((0..rows).map(|_| row()).collect()))
     }
 
     fn bytes_at(&self, positions: usize) -> usize {
@@ -220,7 +206,7 @@ impl Mixer for LinformerBlockwise {
         self.projections.work_bytes(t)
     }
 
-    fn forward(&self, xs: &Tensor, memory: &mut Blocks) -> Result<Tensor> {
+    fn forward(&self, xs: &Tensor, memory: &mut ByRow<Row>) -> Result<Tensor> {
         let Projections { q, k, v, out } = &self.projections;
         let mixed = slice(xs, |x| {
             let [q, k, v] = Dense::all([q, k, v], x); // (b t, h w)
@@ -236,6 +222,7 @@ mod tests {
     use crate::block::Linear;
     use crate::kernel::linear::{Layout, Packed};
     use crate::kernel::testing::noise;
+    use crate::memory::Memory;
     use std::sync::Arc;
 
     /// The softmax of the module's head in f64.

@@ -240,18 +240,6 @@ pub fn rounds(seen: &[usize], t: usize, segment: usize) -> Vec<Vec<(usize, usize
     }
 }
 
-/// Row `i` becomes row `rows[i]` of before; the last use of a row moves it, those before copy.
-pub fn select<T: Clone>(all: &mut Vec<T>, rows: &[usize]) {
-    let mut left = vec![0usize; all.len()];
-    rows.iter().for_each(|r| left[*r] += 1);
-    let mut old: Vec<Option<T>> = std::mem::take(all).into_iter().map(Some).collect();
-    let one = |r: &usize| {
-        left[*r] -= 1;
-        if left[*r] == 0 { old[*r].take() } else { old[*r].clone() }
-    };
-    *all = rows.iter().filter_map(one).collect();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,13 +321,6 @@ mod tests {
         assert_eq!(rounds(&[0, 3, 4], 6, 5), [vec![(0, 0, 5), (1, 0, 2), (2, 0, 1)], vec![(0, 5, 1), (1, 2, 4), (2, 1, 5)]]);
         assert_eq!(rounds(&[9], 1, 5), [[(0, 0, 1)]]);
         assert!(rounds(&[2, 3], 0, 5).is_empty());
-    }
-
-    #[test]
-    fn selected_rows_are_those_named() {
-        let mut all = vec!["a", "b", "c"];
-        select(&mut all, &[2, 0, 2, 2]);
-        assert_eq!(all, ["c", "a", "c", "c"]);
     }
 
     #[test]

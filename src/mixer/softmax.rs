@@ -18,7 +18,7 @@ use crate::kernel::attention::{Bias, Job, Span, Visible, attend, attend_relative
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
+use crate::memory::{ByRow, RowMemory};
 use candle_core::Tensor;
 use serde_json::Value;
 
@@ -93,7 +93,7 @@ pub(super) struct Attention {
 impl Attention {
     /// An empty memory of so many rows.
     pub fn memory(&self, rows: usize) -> Kv {
-        Kv((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width, self.cache)).collect())
+        ByRow((0..rows).map(|_| Keys::new(self.heads.count, self.heads.width, self.cache)).collect())
     }
 
     /// Bytes of one row's memory.
@@ -164,26 +164,15 @@ fn bias_of(relation: Option<&Relation>, first: usize) -> Option<Bias<'_>> {
 }
 
 /// Keys and values of all tokens read, one [`Keys`] a row.
-#[derive(Debug, Clone)]
-pub struct Kv(pub(super) Vec<Keys>);
+pub type Kv = ByRow<Keys>;
 
-impl Memory for Kv {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        crate::memory::select(&mut self.0, rows);
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
+impl RowMemory for Keys {
     fn bytes(&self) -> usize {
-        self.0.iter().map(Keys::bytes).sum()
+        Keys::bytes(self)
     }
 
     fn reserve(&mut self, positions: usize) {
-        self.0.iter_mut().for_each(|k| k.reserve(positions));
+        Keys::reserve(self, positions);
     }
 }
 
@@ -253,6 +242,7 @@ mod tests {
     use crate::block::Linear;
     use crate::kernel::linear::{Layout, Packed};
     use crate::kernel::testing::noise;
+    use crate::memory::Memory;
     use std::sync::Arc;
 
     /// Rows that are repeated while others leave go on as copies of what they were, and each by itself.
@@ -272,7 +262,7 @@ mod tests {
             run(&mut memory, 4, 40, 2);
             assert_eq!(memory.bytes(), 4 * mixer.bytes_at(40));
             let rows = [2, 0, 2, 2];
-            let mut fresh = Kv(rows.iter().map(|r| memory.0[*r].clone()).collect());
+            let mut fresh = ByRow(rows.iter().map(|r| memory.0[*r].clone()).collect());
             memory.select(&rows).unwrap();
             assert_eq!(run(&mut memory, 4, 3, 8), run(&mut fresh, 4, 3, 8));
             assert_eq!(run(&mut memory, 4, 1, 9), run(&mut fresh, 4, 1, 9));

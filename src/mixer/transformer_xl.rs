@@ -23,7 +23,6 @@
 //! Departs from the reference: angles of distances are worked out in f64 and rounded once. Those of the reference, in f32, make sines and cosines off by up to 8e-5
 //! at distances up to 1,000. And what a query sees never depends on how a text was cut into calls, unless [`Segment::Call`] asks for that.
 
-use super::softmax::Kv;
 use super::{Growth, Mixer, Place, Spec, options};
 use crate::block::{Dense, Heads, Projections};
 use crate::error::{Error, Result};
@@ -31,6 +30,7 @@ use crate::kernel::attention::{Job, Relative, Span, Visible, attend_relative};
 use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
+use crate::memory::ByRow;
 use candle_core::Tensor;
 use distances::Rows;
 use past::Call;
@@ -212,7 +212,7 @@ impl Mixer for TransformerXl {
 
     fn memory(&self, rows: usize) -> Result<Past> {
         let keys = (0..rows).map(|_| Keys::new(self.heads.count, self.heads.width, self.cache)).collect();
-        Ok(Past { kv: Kv(keys), calls: vec![Call::default(); rows], most: self.reach.most() })
+        Ok(Past { kv: ByRow(keys), calls: vec![Call::default(); rows], most: self.reach.most() })
     }
 
     fn bytes_at(&self, positions: usize) -> usize {

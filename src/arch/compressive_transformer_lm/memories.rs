@@ -1,13 +1,11 @@
 //! What the model remembers: in each layer the rows of two queues and of the segment so far, and their keys and values.
 
-use crate::error::Result;
 use crate::kernel::keys::Keys;
-use crate::memory::Memory;
-use crate::mixer::segments::{Compress, Queues, select};
+use crate::memory::{ByRow, RowMemory};
+use crate::mixer::segments::{Compress, Queues};
 
 /// What each row of a batch remembers, layer by layer.
-#[derive(Debug, Clone)]
-pub(super) struct Memories(pub Vec<Vec<Held>>);
+pub(super) type Memories = ByRow<Vec<Held>>;
 
 /// What a layer remembers.
 #[derive(Debug, Clone)]
@@ -38,18 +36,8 @@ impl Held {
     }
 }
 
-impl Memory for Memories {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        select(&mut self.0, rows);
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
+impl RowMemory for Vec<Held> {
     fn bytes(&self) -> usize {
-        self.0.iter().flatten().map(|h| size_of_val(&h.rows[..]) + h.queue.bytes() + h.segment.bytes()).sum()
+        self.iter().map(|h| size_of_val(&h.rows[..]) + h.queue.bytes() + h.segment.bytes()).sum()
     }
 }

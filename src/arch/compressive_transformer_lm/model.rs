@@ -7,7 +7,7 @@ use crate::kernel::keys::Keys;
 use crate::kernel::precision::Precision;
 use crate::kernel::queue::{self, Table};
 use crate::kernel::{slice, tensor};
-use crate::memory::{State, foreign};
+use crate::memory::{ByRow, State, foreign};
 use crate::mixer::segments::{Compress, Queues, rounds};
 use crate::model::{Info, Model, Probe, Source};
 use crate::timing::phases::Phase;
@@ -58,7 +58,7 @@ impl CompressiveTransformer {
 
     fn state(&self, rows: usize, probe: Probe) -> State {
         let held = || Held { rows: Vec::new(), compressed: 0, queue: self.keys(), segment: self.keys() };
-        let memories = Memories((0..rows).map(|_| self.layers.iter().map(|_| held()).collect()).collect());
+        let memories: Memories = ByRow((0..rows).map(|_| self.layers.iter().map(|_| held()).collect()).collect());
         State { seen: vec![0; rows], layers: vec![Box::new(memories)], probe }
     }
 

@@ -1,16 +1,11 @@
 //! What the attention remembers: the queues and the segment so far, as keys and values and, where they are compressed one day, as inputs.
 
-use crate::error::Result;
 use crate::kernel::keys::Keys;
-use crate::memory::Memory;
-use crate::mixer::segments::select;
+use crate::memory::RowMemory;
 
-/// Queues and segment of each row of a batch.
+/// Queues and segment of a row.
 #[derive(Debug, Clone)]
-pub struct Segments(pub(super) Vec<Row>);
-
-#[derive(Debug, Clone)]
-pub(super) struct Row {
+pub struct Row {
     /// Tokens read.
     pub seen: usize,
     /// Inputs of the recent rows and of the segment so far, where they are compressed one day.
@@ -32,18 +27,8 @@ impl Row {
     }
 }
 
-impl Memory for Segments {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        select(&mut self.0, rows);
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
+impl RowMemory for Row {
     fn bytes(&self) -> usize {
-        self.0.iter().map(|r| size_of_val(&r.inputs[..]) + r.queue.bytes() + r.segment.bytes() + size_of_val(&r.used[..])).sum()
+        size_of_val(&self.inputs[..]) + self.queue.bytes() + self.segment.bytes() + size_of_val(&self.used[..])
     }
 }

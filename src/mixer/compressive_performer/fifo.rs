@@ -1,15 +1,10 @@
 //! What the attention remembers: two queues of rows, the segment so far, and the sums over them.
 
-use crate::error::Result;
-use crate::memory::Memory;
-use crate::mixer::segments::select;
+use crate::memory::RowMemory;
 
-/// Queues, segment and sums of each row of a batch.
+/// Queues, segment and sums of a row.
 #[derive(Debug, Clone)]
-pub struct Fifo(pub(super) Vec<Row>);
-
-#[derive(Debug, Clone)]
-pub(super) struct Row {
+pub struct Row {
     /// Tokens read.
     pub seen: usize,
     /// cmem, (rows, d).
@@ -26,7 +21,7 @@ pub(super) struct Row {
 
 /// The compressed rows of one roll that are still there.
 #[derive(Debug, Clone)]
-pub(super) struct Group {
+pub struct Group {
     pub rows: usize,
     /// Their sums; empty until they are made.
     pub sums: Vec<f32>,
@@ -47,20 +42,9 @@ impl Row {
     }
 }
 
-impl Memory for Fifo {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        select(&mut self.0, rows);
-        Ok(())
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        self.0.extend(others.into_iter().flat_map(|o| o.0));
-        Ok(())
-    }
-
+impl RowMemory for Row {
     fn bytes(&self) -> usize {
-        let sums = |r: &Row| size_of_val(&r.sums[..]) + r.groups.iter().map(|g| size_of_val(&g.sums[..])).sum::<usize>();
-        let row = |r: &Row| size_of_val(&r.compressed[..]) + size_of_val(&r.places[..]) + size_of_val(&r.recent[..]) + sums(r);
-        self.0.iter().map(row).sum()
+        let sums = size_of_val(&self.sums[..]) + self.groups.iter().map(|g| size_of_val(&g.sums[..])).sum::<usize>();
+        size_of_val(&self.compressed[..]) + size_of_val(&self.places[..]) + size_of_val(&self.recent[..]) + sums
     }
 }
