@@ -21,22 +21,26 @@
 
 use super::{Documents, Growth, Mixer, Reader, Spec};
 use crate::block::{Dense, Heads, History, Local, factored};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::factored::Factored;
 use crate::kernel::precision::Precision;
 use crate::kernel::{slice, tensor};
-use crate::memory::Memory;
 use crate::weights::Weights;
 use candle_core::Tensor;
 use rayon::prelude::*;
 use rotations::Rotations;
 use seen::Row;
 
+mod buckets;
+mod hashing;
 mod rotations;
 mod seen;
 mod sorted;
 #[cfg(test)]
 mod tests;
+
+pub use buckets::Buckets;
+pub use hashing::Hashing;
 
 pub(super) const SPEC: Spec = Spec {
     name: "lsh",
@@ -49,54 +53,8 @@ pub(super) const SPEC: Spec = Spec {
     tiny: &[],
 };
 
-/// How positions find each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hashing {
-    /// Rounds, each with rotations of its own.
-    pub rounds: usize,
-    /// Buckets of a round, even; 1: all positions are in one bucket, and one round is enough.
-    pub buckets: usize,
-    /// Positions of a chunk.
-    pub chunk: usize,
-    /// Chunks before its own that a position sees.
-    pub before: usize,
-    /// Chunks behind its own that a position sees; a decoder has none.
-    pub after: usize,
-    /// Seed of the rotations.
-    pub seed: u64,
-}
-
-/// More of rounds times buckets than this would fill the memory with rotations.
-const MOST: usize = 1 << 16;
 /// Multiplications below which threads cost more than they bring.
 const SERIAL: usize = 1 << 16;
-
-impl Hashing {
-    /// Fails at sizes that make no sense, naming their keys.
-    fn check(&self) -> Result<()> {
-        let wrong = |what: String, hint: &str| Err(Error::new(format!("config.json: {what}")).hint(hint));
-        if self.buckets == 0 || self.buckets > 1 && !self.buckets.is_multiple_of(2) {
-            let what = format!("`attention.n_buckets` is {}, which is neither 1 nor even", self.buckets);
-            return wrong(what, "a rotation and its opposite are two buckets; 1 means no hashing");
-        }
-        if self.rounds == 0 || self.chunk == 0 {
-            let what = format!("`attention.n_hashes` is {}, `attention.chunk_len` is {}", self.rounds, self.chunk);
-            return wrong(what, "both are 1 or more");
-        }
-        match self.rounds.checked_mul(self.buckets) {
-            Some(n) if n <= MOST => Ok(()),
-            _ => {
-                let what = format!("`attention.n_hashes` {} times `attention.n_buckets` {} is above {MOST}", self.rounds, self.buckets);
-                wrong(what, "choose fewer buckets")
-            }
-        }
-    }
-
-    /// Earlier positions that a decoder's query sees at most, in each round.
-    fn window(&self) -> usize {
-        self.before.saturating_add(1).saturating_mul(self.chunk)
-    }
-}
 
 /// What makes queries (which are the keys), values, and the output of the heads' results.
 enum Inputs {
@@ -114,37 +72,6 @@ pub struct Lsh {
     inputs: Inputs,
     /// How keys and values are remembered.
     cache: Precision,
-}
-
-/// Keys, values and buckets of each row, and what the convolutions have read.
-#[derive(Debug, Clone)]
-pub struct Buckets {
-    rows: Vec<Row>,
-    m: History,
-}
-
-impl Memory for Buckets {
-    fn select(&mut self, rows: &[usize]) -> Result<()> {
-        self.rows = rows.iter().map(|&r| self.rows[r].clone()).collect();
-        self.m.select(rows)
-    }
-
-    fn join(&mut self, others: Vec<Self>) -> Result<()> {
-        let mut m = Vec::new();
-        for other in others {
-            self.rows.extend(other.rows);
-            m.push(other.m);
-        }
-        self.m.join(m)
-    }
-
-    fn bytes(&self) -> usize {
-        self.rows.iter().map(Row::bytes).sum::<usize>() + self.m.bytes()
-    }
-
-    fn reserve(&mut self, positions: usize) {
-        self.rows.iter_mut().for_each(|r| r.reserve(positions));
-    }
 }
 
 impl Lsh {

@@ -1,10 +1,10 @@
 //! The options of a `compressive` in config.json, and the attention that they describe.
 
 use super::Compressive;
-use crate::block::{Rotary, RotaryStyle};
-use crate::error::{Error, Result};
+use crate::block::RotaryStyle;
+use crate::error::Result;
 use crate::kernel::queue::Table;
-use crate::mixer::segments::{Compress, InitMem, Padding, Queues};
+use crate::mixer::segments::{self, Compress, InitMem, Padding, Queues};
 use crate::mixer::{Place, options};
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,11 +52,7 @@ pub(super) fn load(entry: &Value, place: &Place) -> Result<Compressive> {
         Name::Conv => Some(Compress::conv(&place.w.pp("compress"), place.d, ratio)?),
         Name::MostUsed => None,
     };
-    if o.relative != Some(Relative::Rotary) && (o.rotary_base.is_some() || o.rotary_style.is_some()) {
-        return Err(Error::new("config.json: `mixer`: `rotary_base` and `rotary_style` without \"relative\": \"rotary\""));
-    }
-    let turns = o.relative == Some(Relative::Rotary);
-    let rotary = turns.then(|| Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default()));
+    let rotary = segments::rotary(o.relative == Some(Relative::Rotary), (o.rotary_base, o.rotary_style), place.heads.width)?;
     let table = match o.relative {
         Some(Relative::Learned) => {
             let (h, rows, w) = (place.heads.count, segment + memory + compressed, place.heads.width);
@@ -72,7 +68,7 @@ pub(super) fn load(entry: &Value, place: &Place) -> Result<Compressive> {
         projections: place.projections()?,
         queues,
         compress,
-        rotary: rotary.transpose()?,
+        rotary,
         table,
         cache: place.w.cache(),
         init: o.init_mem.resolve(place.init_mem)?,

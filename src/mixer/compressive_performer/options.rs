@@ -1,10 +1,10 @@
 //! The options of a `compressive_performer` in config.json, and the attention that they describe.
 
 use super::CompressivePerformer;
-use crate::block::{Rotary, RotaryStyle};
-use crate::error::{Error, Result};
+use crate::block::RotaryStyle;
+use crate::error::Result;
 use crate::mixer::performer::features;
-use crate::mixer::segments::{Compress, InitMem, Padding, Queues};
+use crate::mixer::segments::{self, Compress, InitMem, Padding, Queues};
 use crate::mixer::{Place, options};
 use serde::Deserialize;
 use serde_json::Value;
@@ -84,17 +84,14 @@ pub(super) fn load(entry: &Value, place: &Place) -> Result<CompressivePerformer>
     if o.compress == Name::Autoencoder {
         ["weight", "bias"].iter().for_each(|name| conv.pp("decoder").skip(name));
     }
-    if o.relative.is_none() && (o.rotary_base.is_some() || o.rotary_style.is_some()) {
-        return Err(Error::new("config.json: `mixer`: `rotary_base` and `rotary_style` without \"relative\": \"rotary\""));
-    }
-    let rotary = o.relative.map(|_| Rotary::new(place.heads.width, o.rotary_base.unwrap_or(10_000.0), o.rotary_style.unwrap_or_default()));
+    let rotary = segments::rotary(o.relative.is_some(), (o.rotary_base, o.rotary_style), place.heads.width)?;
     Ok(CompressivePerformer {
         d,
         projections: place.projections()?,
         features: features(place, (o.features, o.kernel == KernelName::Relu, o.kernel_epsilon))?,
         queues,
         compress,
-        rotary: rotary.transpose()?,
+        rotary,
         init: o.init_mem.resolve(place.init_mem)?,
     })
 }

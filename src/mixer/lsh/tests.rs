@@ -2,7 +2,7 @@ use super::*;
 use crate::block::Linear;
 use crate::kernel::linear::{Layout, Packed};
 use crate::kernel::testing::noise;
-use crate::memory::AnyMemory;
+use crate::memory::{AnyMemory, Memory};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
