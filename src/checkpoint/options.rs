@@ -17,7 +17,7 @@ pub struct Options {
     pub weights: Option<Precision>,
     /// How keys and values are held.
     pub cache: Precision,
-    /// Whether what a step reads row by row stays in its file ([`Held::mapped`]).
+    /// Whether what a step reads row by row stays in its file ([`Held::mapped`](crate::weights::Held::mapped)).
     pub mapped: bool,
     /// Whether what a reference does wrong is done as it does it ([`arch::Arch::quirks`]).
     pub quirks: bool,

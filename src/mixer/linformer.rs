@@ -5,7 +5,7 @@
 //! | here | paper |
 //! |---|---|
 //! | `squeeze.0`, `squeeze.1` | E_i, F_i; one for all heads or one a head |
-//! | rows, columns of [`Lengthwise`] | k, n (the longest text) |
+//! | rows, columns of [`Lengthwise`](crate::kernel::lengthwise::Lengthwise) | k, n (the longest text) |
 //! | `heads.width`, `heads.scale` | d_k, 1/√d_k |
 //!
 //! Every projected row is a sum over all positions, so no mask of scores hides the future: the attention reads whole texts and does not decode.

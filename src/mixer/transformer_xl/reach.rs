@@ -20,7 +20,7 @@ pub enum Segment {
     Sliding,
     /// So many positions, from the first one on.
     Fixed(usize),
-    /// Whatever one call reads, as in transformers; but the first token after a prompt was read belongs to the prompt ([`Past::keep_open`]).
+    /// Whatever one call reads, as in transformers; but the first token after a prompt was read belongs to the prompt ([`Past::keep_open`](super::Past::keep_open)).
     Call,
 }
 
