@@ -9,7 +9,11 @@
 //!
 //! W' = W + s B A for W (out, in) (Hu et al. 2021, <https://arxiv.org/abs/2106.09685>, eq. 3); with magnitudes, o being an output,
 //! W'_o = m_o (W + s B A)_o / ‖(W + s B A)_o‖ (Liu et al. 2024, <https://arxiv.org/abs/2402.09353>, eq. 5). Reference:
-//! peft:src/peft/tuners/lora/layer.py, variants.py and dora.py. Departure: sums are f64 and only the outcome is rounded to f32; PEFT rounds each step.
+//! peft:src/peft/tuners/lora/layer.py, variants.py and dora.py.
+//!
+//! All steps round to f32 in PEFT's order, so that the outcome has the bits that PEFT saves: the rank's terms one after the other by fused multiply-add, as
+//! PyTorch's matrix product adds them on x86-64 (up to a rank of 192), then s, then W, then the factor m / ‖·‖. Norms add squares as PyTorch does with
+//! AVX2: along stored rows in [`LANES`] sums, across them one row after the other. Elsewhere its bits may be others, by a rounding.
 
 use crate::error::{Error, Result};
 use crate::kernel::linear::{Layout, Numbers};
@@ -84,7 +88,7 @@ impl LowRank {
             (0..columns).flat_map(|c| (0..rows).map(move |r| m[r * columns + c])).collect()
         };
         let (left, right) = if across { (turned(&self.a, rank, i), turned(&self.b, o, rank)) } else { (self.b.clone(), self.a.clone()) };
-        let mut sum = Sum { left, right, rank, scale: self.scale, factors: None };
+        let mut sum = Sum { left, right, rank, scale: self.scale as f32, factors: None };
         if let Some(m) = &self.magnitude {
             sum.factors = Some((across, sum.factors(base, (shape[0], shape[1]), across, m)));
         }
@@ -97,24 +101,31 @@ struct Sum {
     left: Vec<f32>,
     right: Vec<f32>,
     rank: usize,
-    scale: f64,
+    scale: f32,
     /// What rows, or columns, are multiplied by in the end.
-    factors: Option<(bool, Vec<f64>)>,
+    factors: Option<(bool, Vec<f32>)>,
 }
 
 /// Numbers that are summed together.
 const TOGETHER: usize = 256;
 
+/// Sums side by side in the square of a norm: floats in a register of AVX2.
+const LANES: usize = 8;
+
 impl Sum {
-    /// Adds row `row` of s L R from column `from` on.
-    fn add(&self, row: usize, from: usize, width: usize, out: &mut [f64]) {
+    /// Adds row `row` of s L R from column `from` on to as many numbers as there are, [`TOGETHER`] at most.
+    fn add(&self, row: usize, from: usize, width: usize, out: &mut [f32]) {
+        let mut sums = [0.0f32; TOGETHER];
+        let sums = &mut sums[..out.len()];
         for (k, l) in self.left[row * self.rank..][..self.rank].iter().enumerate() {
-            let l = self.scale * f64::from(*l);
-            out.iter_mut().zip(&self.right[k * width + from..]).for_each(|(x, r)| *x += l * f64::from(*r));
+            // the product is exact in f64: the sum rounds as a fused multiply-add does, but for one in 2^29, on machines that have none too
+            let l = f64::from(*l);
+            sums.iter_mut().zip(&self.right[k * width + from..]).for_each(|(x, r)| *x = (l * f64::from(*r) + f64::from(*x)) as f32);
         }
+        out.iter_mut().zip(sums).for_each(|(x, sum)| *x += *sum * self.scale);
     }
 
-    fn multiply(&self, row: usize, from: usize, out: &mut [f64]) {
+    fn multiply(&self, row: usize, from: usize, out: &mut [f32]) {
         match &self.factors {
             None => {}
             Some((false, rows)) => out.iter_mut().for_each(|x| *x *= rows[row]),
@@ -123,21 +134,30 @@ impl Sum {
     }
 
     /// m / ‖W + s B A‖ of each output.
-    fn factors(&self, base: &dyn Numbers, (rows, width): (usize, usize), across: bool, m: &[f32]) -> Vec<f64> {
-        let mut squares = vec![0.0; m.len()];
-        let (mut row, mut wide) = (vec![0.0f32; width], vec![0.0f64; width]);
+    fn factors(&self, base: &dyn Numbers, (rows, width): (usize, usize), across: bool, m: &[f32]) -> Vec<f32> {
+        let mut squares = vec![0.0f32; m.len()];
+        let mut row = vec![0.0f32; width];
         for r in 0..rows {
             base.fill(r * width, &mut row);
-            wide.iter_mut().zip(&row).for_each(|(x, w)| *x = f64::from(*w));
-            self.add(r, 0, width, &mut wide);
+            row.chunks_mut(TOGETHER).enumerate().for_each(|(i, part)| self.add(r, i * TOGETHER, width, part));
             if across {
-                squares.iter_mut().zip(&wide).for_each(|(s, x)| *s += x * x);
+                squares.iter_mut().zip(&row).for_each(|(s, x)| *s += x * x);
             } else {
-                squares[r] = wide.iter().map(|x| x * x).sum();
+                squares[r] = square(&row);
             }
         }
-        squares.iter().zip(m).map(|(s, m)| f64::from(*m) / s.sqrt()).collect()
+        squares.iter().zip(m).map(|(s, m)| m / s.sqrt()).collect()
     }
+}
+
+/// ‖x‖² in [`LANES`] sums, which are then added one after the other, and last what is left over.
+fn square(x: &[f32]) -> f32 {
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut sums = [0.0f32; LANES];
+    for part in whole {
+        sums.iter_mut().zip(part).for_each(|(s, x)| *s += x * x);
+    }
+    rest.iter().fold(sums.iter().sum(), |s, x| s + x * x)
 }
 
 /// A change, ready for a tensor.
@@ -169,24 +189,20 @@ impl<'a> Merged<'a> {
 
     /// Changes part of a row, from column `from` on.
     fn merge(&self, row: usize, from: usize, out: &mut [f32]) {
-        let mut wide = [0.0f64; TOGETHER];
-        let wide = &mut wide[..out.len()];
-        wide.iter_mut().zip(out.iter()).for_each(|(x, w)| *x = f64::from(*w));
         for change in &self.changes {
             match change {
                 Ready::Sum(sum) => {
-                    sum.add(row, from, self.width, wide);
-                    sum.multiply(row, from, wide);
+                    sum.add(row, from, self.width, out);
+                    sum.multiply(row, from, out);
                 }
                 Ready::Rows(rows) => {
                     if let Some(numbers) = rows.get(&row) {
-                        wide.iter_mut().zip(&numbers[from..]).for_each(|(x, w)| *x = f64::from(*w));
+                        out.copy_from_slice(&numbers[from..from + out.len()]);
                     }
                 }
-                Ready::Added(numbers) => wide.iter_mut().zip(&numbers[from..]).for_each(|(x, w)| *x += f64::from(*w)),
+                Ready::Added(numbers) => out.iter_mut().zip(&numbers[from..]).for_each(|(x, w)| *x += w),
             }
         }
-        out.iter_mut().zip(wide.iter()).for_each(|(to, x)| *to = *x as f32);
     }
 }
 

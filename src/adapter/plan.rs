@@ -206,7 +206,7 @@ impl Making<'_> {
             (true, Some(tensor)) => {
                 let bias = self.base.find(module, "bias").map_err(|e| self.here(e))?;
                 let bias = bias.ok_or_else(|| self.here(self.base.unknown(module, "bias")))?.to_owned();
-                let added = self.vector(tensor, outputs)?.iter().map(|x| (scale * f64::from(*x)) as f32).collect();
+                let added = self.vector(tensor, outputs)?.iter().map(|x| scale as f32 * x).collect();
                 self.same_shape(tensor, &bias, Some(&[outputs]))?;
                 self.change(&bias, module, Change::Added(added))?;
             }
@@ -229,6 +229,8 @@ impl Making<'_> {
             return Err(self.error(what).hint(REMEDY));
         }
         all.push(change);
+        // one sum after the other is rounded: in the order in which PEFT comes to the modules of a shared table
+        all.sort_by_key(|c| if let Change::LowRank(sum) = c { declared(&sum.module) } else { 0 });
         Ok(())
     }
 
@@ -380,3 +382,11 @@ impl Making<'_> {
 }
 
 const DAMAGED: &str = "the adapter's file is incomplete or belongs to another configuration: save it anew with PEFT";
+
+/// Where a module that shares a table stands among a model's declarations: encoder, decoder, output matrix.
+fn declared(module: &str) -> u8 {
+    match module.split('.').any(|word| word == "decoder") {
+        _ if last(module) == "lm_head" => 2,
+        decoder => u8::from(decoder),
+    }
+}

@@ -253,6 +253,38 @@ fn tied_tables_change_together() {
 }
 
 /// With `bias: all`, PEFT stores the biases of whole modules twice, and what they were before.
+/// Each sum is rounded, so it matters which comes first.
+#[test]
+fn modules_of_a_shared_table_are_added_in_peft_s_order() {
+    let modules = ["lm_head", "model.decoder.below.embed_tokens", "model.encoder.embed_tokens"];
+    let keys = ["lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B"];
+    let names = modules.map(|m| [0, 1].map(|i| &*format!("base_model.model.{m}.{}", keys[i + 2 * usize::from(m != "lm_head")]).leak()));
+    let shapes = |head: bool| if head { [vec![2, 4], vec![9, 2]] } else { [vec![2, 9], vec![4, 2]] };
+    let adapter: Tensors = names.iter().enumerate().flat_map(|(i, n)| n.iter().copied().zip(shapes(i == 0))).collect();
+    let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 0.7, "target_modules": ["embed_tokens", "lm_head"]});
+    let store = World::new(&base(), &adapter, &config).store(true, Held::default()).unwrap();
+    let got = store.root().get("model.shared.weight", &[9, 4]).unwrap();
+    let sum = |module: usize, row: usize, column: usize| {
+        let [a, b] = names[module];
+        let term = |k: usize| {
+            if module == 0 {
+                number(b, row * 2 + k) * number(a, k * 4 + column)
+            } else {
+                number(b, column * 2 + k) * number(a, k * 9 + row)
+            }
+        };
+        (term(0) + term(1)) * 0.35f32
+    };
+    let table = |order: [usize; 3]| -> Vec<f32> {
+        let at = |i: usize| order.iter().fold(number("model.shared.weight", i), |w, m| w + sum(*m, i / 4, i % 4));
+        (0..36).map(at).collect()
+    };
+    assert_eq!(got, table([2, 1, 0]));
+    for other in [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1]] {
+        assert_ne!(got, table(other), "{other:?}: nothing is rounded");
+    }
+}
+
 #[test]
 fn copies_of_whole_modules_are_passed_over() {
     let mut config = config();
