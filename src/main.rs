@@ -5,6 +5,7 @@ use effattn::{cli::Cli, command, output};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    effattn::machine::memory::keep_pages();
     let cli = Cli::parse();
     match command::run(&cli, &mut std::io::stdout().lock()) {
         Ok(exit) => ExitCode::from(exit.code()),

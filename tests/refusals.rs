@@ -90,10 +90,9 @@ fn quirks_are_on_for_verify_and_off_when_mended() {
     assert_eq!(said(&["verify", "-m", &model, "--golden", &golden, "--mended", "--reference-quirks"]).0, Some(2));
 }
 
-/// An attention that the weights do not know, or that says nothing, is a mistake of the call; one that they know is another computation.
-/// Without `--rounding` the tolerance is absolute; with it rounding passes, sequences and a changed model do not.
+/// What rounding does passes unless all is held to the tolerance, a changed model does not.
 #[test]
-fn rounding_is_weighed_where_asked_for_and_hides_no_mistake() {
+fn rounding_is_weighed_and_hides_no_mistake() {
     let verify = |epsilon: f64, more: &[&str]| {
         let dir = copy("t5-plain", |config| config["layer_norm_epsilon"] = json!(epsilon));
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/t5-plain/generation_config.json");
@@ -102,9 +101,27 @@ fn rounding_is_weighed_where_asked_for_and_hides_no_mistake() {
         said(&[&["verify", "-m", &model, "--golden", &golden][..], more].concat()).0
     };
     assert_eq!(verify(1e-6, &[]), Some(0));
-    assert_eq!(verify(1e-6, &["--atol", "1e-9"]), Some(4), "no rounding unless asked for");
-    assert_eq!(verify(1e-6, &["--atol", "1e-9", "--rounding"]), Some(0));
-    assert_eq!(verify(1e-4, &["--atol", "1e-9", "--rounding"]), Some(4), "another epsilon is no rounding");
+    assert_eq!(verify(1e-6, &["--strict"]), Some(0));
+    assert_eq!(verify(1e-6, &["--atol", "1e-9", "--strict"]), Some(4), "the tolerance alone");
+    assert_eq!(verify(1e-6, &["--atol", "1e-9"]), Some(0));
+    assert_eq!(verify(1e-4, &["--atol", "1e-9"]), Some(4), "another epsilon is no rounding");
+}
+
+/// A sequence that ends elsewhere is said to differ, and what else was compared is said too.
+#[test]
+fn sequences_of_other_lengths_differ() {
+    let dir = copy("t5-plain", |_| ());
+    let at = dir.path().join("generation_config.json");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/t5-plain/generation_config.json");
+    let mut settings: Value = serde_json::from_slice(&std::fs::read(from).expect("the fixture is whole")).expect("JSON");
+    settings["eos_token_id"] = (0..64).collect();
+    std::fs::write(&at, settings.to_string()).expect("the directory is writable");
+    let (model, golden) = (path(&dir, ""), path(&dir, "expected.safetensors"));
+    let out = effattn(&["verify", "-m", &model, "--golden", &golden]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    let line = |key: &str| text.lines().find(|l| l.trim_start().starts_with(key)).map(str::to_owned);
+    assert_eq!(out.status.code(), Some(4), "{text}");
+    assert!(line("greedy ").is_some_and(|l| l.contains("FAILED")) && line("logits ").is_some_and(|l| l.contains("ok")), "{text}");
 }
 
 /// Sizes that nothing can have are errors that name the key, before memory is asked for.
@@ -138,6 +155,7 @@ fn sizes_out_of_proportion_are_refused() {
     }
 }
 
+/// An attention that the weights do not know, or that says nothing, is a mistake of the call; one that they know is another computation.
 #[test]
 fn an_attention_that_the_family_does_not_have_is_refused() {
     let verify = |case: &str, choice: &str| {

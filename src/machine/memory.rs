@@ -87,13 +87,26 @@ fn most() -> Option<usize> {
 
 /// Asks the allocator to hand freed memory back to the system, so that one case's peak does not contain what an earlier one left.
 ///
-/// Only glibc can be asked. Even so it keeps the upper end, up to 64 MiB, of each heap that threads other than the main one have:
-/// what is large and short-lived had better be allocated by the main thread.
+/// Only glibc can be asked. Without [`keep_pages`] it keeps the upper end, up to 64 MiB, of each heap that threads other than the main one have.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call takes no pointer and locks what it touches
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Asks the allocator to keep what is freed until [`give_back`]: to be called once, before there are threads.
+///
+/// Else glibc maps every large buffer anew, and Linux clears its pages each time: an encoder of a long document, whose layers ask for
+/// the same buffers one after the other, spends a tenth of its time on that. One heap for all threads, so that what one of them frees another takes. Only glibc can be asked.
+pub fn keep_pages() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call takes no pointer; settings it does not know it leaves
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
 }
 

@@ -11,15 +11,24 @@ use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use std::path::Path;
 
-/// Times that the weights are moved.
-pub const RUNS: u64 = 4;
+/// Times that the weights are moved at most.
+pub const RUNS: u64 = 8;
 
 /// How many times what moving the weights does an output may be off: two programs round, and each in more places than its weights.
-pub const TIMES: f64 = 4.0;
+pub const TIMES: f64 = 3.0;
 
-/// Notes in a report that did not pass what rounding does to each output; `load` loads the model with weights moved by a seed.
+/// Whether numbers are all that is beyond the tolerance.
+pub fn may_explain(report: &Report) -> bool {
+    let beyond = || report.checks.iter().filter(|c| !c.passed);
+    beyond().next().is_some() && beyond().all(|c| c.got.is_some())
+}
+
+/// Notes in a report that did not pass what rounding does to each output, until that explains all of it; `load` loads the model with weights moved by a seed.
 pub fn weigh(report: &mut Report, path: &Path, atol: f64, load: impl Fn(u64) -> Result<Checkpoint>) -> Result<()> {
     for seed in 1..=RUNS {
+        if report.holds() {
+            break;
+        }
         let moved = verify(&load(seed)?, path, atol)?;
         for check in &mut report.checks {
             note(check, &moved);

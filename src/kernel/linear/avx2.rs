@@ -2,13 +2,14 @@
 //!
 //! A line of a panel is two registers. One row takes four panels side by side (a core that reads a single run has too few cache lines
 //! under way to use what memory gives), six rows take one: twelve sums at most, whatever the shape. Many rows pass a slab of a panel that
-//! stays in the first-level cache; a bf16 slab is widened there once. Sums wait in the output between slabs, so the order of addition is
+//! stays in the first-level cache ([`many`]); a bf16 slab is widened there once. Sums wait in the output between slabs, so the order of addition is
 //! that of the inputs, cut or not.
 
 use super::product::{Kernel, LINE, Operand, Product, WIDTH};
 use crate::kernel::precision::Precision;
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
+
+mod many;
 
 /// The path's kernels.
 pub fn kernel(precision: Precision) -> Kernel {
@@ -19,18 +20,10 @@ pub fn kernel(precision: Precision) -> Kernel {
     }
 }
 
-/// Bytes of a slab as it is multiplied: half of a first-level cache of 32 KiB.
-const SLAB: usize = 16 << 10;
-/// Rows from which slabs are widened: fewer do not pay for it.
-const MANY: usize = 32;
 /// Rows of a tile at most; more than these read a panel again, so that it passes in slabs.
 const TALL: usize = 6;
 /// Lines that a tile asks for ahead of time where it reads a single run: 4 KiB, the hardware stops at the end of a page.
 const AHEAD: usize = 64;
-
-/// A slab, widened.
-#[repr(align(64))]
-struct Scratch([MaybeUninit<u8>; SLAB]);
 
 /// A tile's share of a [`Product`].
 #[derive(Clone, Copy)]
@@ -124,8 +117,7 @@ unsafe fn floats<W: Weight>(p: &Product) {
             2 => abreast::<W, 2, 3>(whole, p.count),
             3 if W::K == 1 => abreast::<W, 3, 2>(whole, p.count),
             n @ 3..=TALL => (0..p.count).for_each(|c| rows::<W>(whole.panel(c), n)),
-            n if n < MANY => (0..p.count).for_each(|c| slabs::<W, false>(p, whole.panel(c))),
-            _ => (0..p.count).for_each(|c| slabs::<W, true>(p, whole.panel(c))),
+            _ => many::many::<W>(p),
         }
     }
 }
@@ -179,40 +171,6 @@ unsafe fn abreast<W: Weight, const R: usize, const G: usize>(p: Part, count: usi
             n if n == 2 || G < 4 => tile::<W, R, 2>(p.panel(whole)),
             _ => tile::<W, R, 3>(p.panel(whole)),
         };
-    }
-}
-
-/// Many rows and one panel, slab after slab, each as floats first if `WIDEN`.
-#[inline(always)]
-unsafe fn slabs<W: Weight, const WIDEN: bool>(p: &Product, panel: Part) {
-    let step = SLAB / LINE / W::K;
-    let mut wide = Scratch([MaybeUninit::uninit(); SLAB]);
-    for first in (0..p.lines.max(1)).step_by(step) {
-        let take = step.min(p.lines - first);
-        // SAFETY: lines first .. first + take of the panel, the inputs that belong to them; the scratch holds a slab
-        unsafe {
-            let lines = panel.lines.add(first * LINE);
-            let slab = Part { x: panel.x.add(first * W::K * size_of::<f32>()), take, more: first > 0, lines, ..panel };
-            if W::K == 1 || !WIDEN {
-                rows::<W>(slab, p.rows);
-            } else {
-                widen::<W>(lines, take, wide.0.as_mut_ptr().cast());
-                rows::<F32>(Part { lines: wide.0.as_ptr().cast(), take: take * W::K, ..slab }, p.rows);
-            }
-        }
-    }
-}
-
-/// Lines as floats, an input a line.
-#[inline(always)]
-unsafe fn widen<W: Weight>(lines: *const u8, take: usize, to: *mut f32) {
-    for i in 0..take {
-        for j in 0..W::K {
-            for half in 0..2 {
-                // SAFETY: line i, and its place in a slab
-                unsafe { _mm256_store_ps(to.add((i * W::K + j) * WIDTH + 8 * half), W::load(lines.add(i * LINE), half, j)) };
-            }
-        }
     }
 }
 

@@ -32,8 +32,8 @@ fn weights(packed: &Packed) -> Vec<f32> {
     w
 }
 
-const SHAPES: [(usize, usize, usize); 8] =
-    [(1, 1, 1), (2, 33, 7), (3, 16, 64), (5, 24, 24), (7, 99, 40), (31, 130, 300), (33, 64, 514), (200, 65, 129)];
+const SHAPES: [(usize, usize, usize); 9] =
+    [(1, 1, 1), (2, 33, 7), (3, 16, 64), (5, 24, 24), (7, 99, 40), (31, 130, 300), (33, 64, 514), (200, 65, 129), (96, 40, 771)];
 
 #[test]
 fn equals_the_definition_and_does_not_depend_on_neighbours() {

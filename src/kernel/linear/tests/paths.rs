@@ -62,8 +62,20 @@ const VECTOR: &[Kernel] = {
 };
 
 /// Rows, panels and lines that always come first: several blocks of lines, tiles of rows that are full, part full and in pairs, nothing.
-const SHAPES: [(usize, usize, usize); 10] =
-    [(1, 9, 208), (33, 2, 176), (12, 4, 112), (16, 7, 336), (17, 3, 96), (50, 3, 336), (64, 2, 176), (5, 0, 16), (9, 3, 0), (23, 5, 208)];
+const SHAPES: [(usize, usize, usize); 12] = [
+    (1, 9, 208),
+    (33, 2, 176),
+    (12, 4, 112),
+    (16, 7, 336),
+    (17, 3, 96),
+    (50, 3, 336),
+    (64, 2, 176),
+    (5, 0, 16),
+    (9, 3, 0),
+    (23, 5, 208),
+    (101, 35, 272),
+    (70, 2, 528),
+];
 
 /// Calls `f` for each kernel of this machine, [`SHAPES`] and then random products, of all kinds of numbers. On a slow (emulated) machine `KERNEL_CASES` takes fewer
 /// of them, and `KERNEL_ONLY` kernels whose names begin so.
