@@ -1,6 +1,7 @@
 //! Weights under the checkpoint's own names: mmapped safetensors that remember what was read.
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::kernel::linear::Numbers;
 use crate::kernel::precision::Precision;
 use crate::kernel::simd::{Isa, isa};
@@ -312,13 +313,16 @@ fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
 pub fn shards_named(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
     let at = index.display();
     let bad = |what: String| Error::new(format!("{at}: {what}")).hint("the index must hold `weight_map`: {tensor: file}");
-    let text = std::fs::read_to_string(index).map_err(|e| bad(e.to_string()))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let text = files::read(index)?.ok_or_else(|| bad("no such file".into()))?;
+    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
     let map = json["weight_map"].as_object().ok_or_else(|| bad("no `weight_map`".into()))?;
     let mut files = BTreeSet::new();
     for (tensor, file) in map {
         let file = file.as_str().ok_or_else(|| bad(format!("`{tensor}` names no file")))?;
-        if file.contains(['/', '\\']) || file == ".." {
+        if file.is_empty() {
+            return Err(bad(format!("`weight_map`: `{tensor}` names the file \"\"")));
+        }
+        if file.contains(['/', '\\']) || file == ".." || file == "." {
             return Err(bad(format!("`{tensor}` points outside the directory: `{file}`")));
         }
         files.insert(dir.join(file));
@@ -437,7 +441,9 @@ impl Weights {
             merged.fill(0, &mut out);
             drop(merged);
             numbers = out;
-            matrix::finite(path, &full, &numbers)?;
+            if let Some(i) = numbers.iter().position(|x| !x.is_finite()) {
+                return Err(self.store.overdone(&full, (i, numbers[i]), ""));
+            }
         }
         if let Some(seed) = self.store.moved {
             let mut out = vec![0.0; numbers.len()];

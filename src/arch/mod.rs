@@ -152,6 +152,15 @@ fn unread(rest: &Map<String, Value>) -> Vec<String> {
     rest.keys().filter(|k| !GENERATION.contains(&k.as_str()) && !DESCRIPTION.contains(&k.as_str())).cloned().collect()
 }
 
+/// A norm's ε of config.json's `key`. Fails where it is none, or as an f32 is none.
+fn epsilon(key: &str, epsilon: f64) -> Result<f64> {
+    match epsilon >= 0.0 && (epsilon as f32).is_finite() {
+        true => Ok(epsilon),
+        false => Err(Error::new(format!("config.json: `{key}` is {epsilon:e}, not between 0 and the largest f32"))
+            .hint("it is added to a variance, or to a mean of squares: 0 or a little more, such as 1e-5")),
+    }
+}
+
 /// Fails if `rest` sets `key` to anything but `value`: an option that changes the mathematics and is not implemented.
 fn expect(rest: &Map<String, Value>, key: &str, value: &Value) -> Result<()> {
     match rest.get(key) {
@@ -160,5 +169,34 @@ fn expect(rest: &Map<String, Value>, key: &str, value: &Value) -> Result<()> {
                 .hint("the option changes what the model computes, so it is not ignored"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Store;
+    use std::sync::Arc;
+
+    /// Of every family whose configuration has one.
+    #[test]
+    fn an_epsilon_is_small_and_finite() {
+        let mut families = 0;
+        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "t5", "transfo-xl"].contains(&a.model_type)) {
+            let load = |epsilon: f64| {
+                let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
+                config["layer_norm_epsilon"] = epsilon.into();
+                (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop)
+            };
+            assert!(load(1e-3).is_ok() && load(0.0).is_ok(), "{}", arch.model_type);
+            for bad in [1e308, -1e-5, 1e39] {
+                let e = load(bad).unwrap_err();
+                let wanted = format!("config.json: `layer_norm_epsilon` is {bad:e}, not between 0 and the largest f32");
+                assert!(e.message() == wanted && e.remedy().is_some(), "{}: {e}", arch.model_type);
+            }
+            families += 1;
+        }
+        assert_eq!(families, 5);
+        assert!(epsilon("e", f64::NAN).is_err() && epsilon("e", f64::INFINITY).is_err());
     }
 }

@@ -7,7 +7,7 @@
 //! depend on how a text was cut into calls. Here segments are `tgt_len` tokens long if config.json says so, else one token, which is what
 //! generation token by token gives. With `reference_quirks` a call is a segment; the last token of a prompt belongs to the call that read the prompt.
 
-use super::{Arch, Loaded, expect, parse, unread};
+use super::{Arch, Loaded, epsilon, expect, parse, unread};
 use crate::block::{
     Activation, Adaptive, AdaptiveEmbedding, AdaptiveSoftmax, ClusterOrder, Decoder, DecoderLayer, Dense, FeedForward, Heads, LayerNorm,
     Linear, Order, Projections, check_ids,
@@ -110,6 +110,7 @@ impl Config {
                 return Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")));
             }
         }
+        epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
         expect(&self.rest, "attn_type", &json!(0))?;
         expect(&self.rest, "adaptive", &json!(true))?;
         if !self.d_model.is_multiple_of(2) {

@@ -37,8 +37,12 @@ pub fn fit(document: &Encoded, room: Option<Room>, overflow: Overflow) -> Result
     };
     let around = n_input - body;
     let Some(free) = room.tokens.checked_sub(around).filter(|f| *f > 0) else {
-        return Err(Error::new(format!("what surrounds the document takes {around} tokens, {}", room.told()))
-            .hint("shorten `--template` or `--source-prefix`, or ask for fewer new tokens"));
+        // an encoder's window has no room for new tokens in it, and no template before it
+        let hint = match room.tokens == room.limit {
+            true => "shorten `--source-prefix`; `--source-prefix ''` leaves config.json's out",
+            false => "shorten `--template` or `--source-prefix`, or ask for fewer new tokens",
+        };
+        return Err(Error::new(format!("what surrounds the document takes {around} tokens, {}", room.told())).hint(hint));
     };
     match overflow {
         Overflow::Error => Err(room.exceeded(n_input)),
