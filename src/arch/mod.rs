@@ -102,8 +102,18 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
 
 /// Reads a configuration with the field names of config.json.
 fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
-    serde_json::from_value(config.clone())
-        .map_err(|e| Error::new(format!("config.json: {e}")).hint("compare it with the published checkpoint's"))
+    let read = |config: &Value| serde_json::from_value::<C>(config.clone()).map_err(|e| e.to_string());
+    read(config).map_err(|what| {
+        // flattened structures lose where it was: the key is the one without which something else is wrong, or nothing
+        let without = |key: &String| {
+            let mut rest = config.clone();
+            rest.as_object_mut().map(|keys| keys.remove(key));
+            read(&rest).err().is_none_or(|other| other != what)
+        };
+        let key = config.as_object().into_iter().flat_map(|keys| keys.keys()).filter(|_| !what.starts_with("missing")).find(|k| without(k));
+        let place = key.map_or(String::new(), |key| format!("`{key}`: "));
+        Error::new(format!("config.json: {place}{what}")).hint("compare it with the published checkpoint's")
+    })
 }
 
 /// Keys that generation reads.
@@ -176,7 +186,33 @@ fn expect(rest: &Map<String, Value>, key: &str, value: &Value) -> Result<()> {
 mod tests {
     use super::*;
     use crate::weights::Store;
+    use serde_json::json;
     use std::sync::Arc;
+
+    /// Sizes of another kind are told with their key, though most are read through structures that do not keep it.
+    #[test]
+    fn a_value_of_another_kind_names_its_key() {
+        for (arch, key) in REGISTRY.iter().filter_map(|a| {
+            let keys: &[&str] = match a.model_type {
+                "bart" | "mbart" | "bigbird_pegasus" | "pegasus_x" => &["d_model", "encoder_ffn_dim", "max_position_embeddings"],
+                "t5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
+                "gpt2" => &["n_embd", "layer_norm_epsilon"],
+                _ => return None,
+            };
+            Some(keys.iter().map(move |key| (a, *key)))
+        }).flatten() {
+            for bad in [json!("x"), json!([]), json!({"a": 1})] {
+                let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
+                config[key] = bad;
+                let e = (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+                assert!(e.message().starts_with(&format!("config.json: `{key}`: invalid type")), "{}: {e}", arch.model_type);
+            }
+        }
+        let mut config: Value = serde_json::from_str(bart::ARCH.tiny).unwrap();
+        config.as_object_mut().unwrap().remove("d_model");
+        let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+        assert_eq!(e.message(), "config.json: missing field `d_model`");
+    }
 
     /// Of every family whose configuration has one.
     #[test]

@@ -101,3 +101,19 @@ impl Golden {
         self.sequences("decoder_input_ids")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who opened it says where: an error with the path in it would name that twice.
+    #[test]
+    fn a_golden_without_inputs_says_what_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("g.safetensors");
+        let logits = Tensor::zeros((1, 2), DType::F32, &Device::Cpu).unwrap();
+        candle_core::safetensors::save(&std::collections::HashMap::from([("logits", logits)]), &path).unwrap();
+        let e = Golden::open(&path).unwrap().source().unwrap_err();
+        assert_eq!((e.message(), e.remedy()), ("no `input_ids`", Some(LAYOUT)));
+    }
+}
