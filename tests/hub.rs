@@ -54,7 +54,8 @@ fn a_name_is_found_in_the_cache() {
     home.run(&[&INSPECT[..], &["--revision", "v3"]].concat(), &[]).says(1, &["has no revision `v3`; there is `main`", "`--download`"]);
     home.run(&["inspect", "-m", "org/other"], &[("HF_HUB_OFFLINE", "1")]).says(1, &["`org/other`", "HF_HUB_OFFLINE is set"]);
     home.run(&["inspect", "-m", "org/other"], &[("TRANSFORMERS_OFFLINE", "1")]).says(1, &["`org/other`", "TRANSFORMERS_OFFLINE is set"]);
-    home.run(&["inspect", "-m", "org/other", "--download"], &[("TRANSFORMERS_OFFLINE", "1")]).says(2, &["contradicts TRANSFORMERS_OFFLINE"]);
+    home.run(&["inspect", "-m", "org/other", "--download"], &[("TRANSFORMERS_OFFLINE", "1")])
+        .says(2, &["contradicts TRANSFORMERS_OFFLINE"]);
     let unknown = format!("org/tiny@{}", "f".repeat(40));
     home.run(&["inspect", "-m", &unknown], &[]).says(1, &["has no files of revision `ffff"]);
 }
@@ -77,7 +78,11 @@ fn what_is_no_file_is_told() {
     for (file, made) in [("config.json", not), ("model.safetensors", "a directory, not a file")] {
         let at = home.snapshot().join(file);
         std::fs::remove_file(&at).unwrap();
-        if made == not { pipe(&at) } else { std::fs::create_dir(&at).unwrap() }
+        if made == not {
+            pipe(&at)
+        } else {
+            std::fs::create_dir(&at).unwrap()
+        }
         for model in ["org/tiny", home.snapshot().to_str().unwrap()] {
             home.run(&["inspect", "-m", model], &[]).says(1, &[file, made, "hint: "]);
         }

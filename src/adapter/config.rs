@@ -153,7 +153,8 @@ impl Config {
         if (scale as f32).is_finite() {
             return Ok(scale);
         }
-        let what = format!("`{key}` is {alpha:e}: over rank {rank} that multiplies the change of `{module}` by {scale:e}, beyond the largest f32");
+        let what =
+            format!("`{key}` is {alpha:e}: over rank {rank} that multiplies the change of `{module}` by {scale:e}, beyond the largest f32");
         Err(Error::new(what).hint("is a digit mistyped? Usual are numbers from 1 to some hundreds"))
     }
 

@@ -354,7 +354,8 @@ fn scales_beyond_all_weights_are_the_adapters_fault() {
     }
     // beyond bf16 alone
     let exact = by_hand(name, [Q[0], Q[1]]).iter().zip(numbers(name, &[4, 4])).map(|(m, w)| ((m - w) / 2.0).abs()).fold(0.0, f32::max);
-    let store = world(2.0 * f64::from(3.4e38 / exact), json!({})).store(true, Held { weights: Precision::Bf16, ..Held::default() }).unwrap();
+    let store =
+        world(2.0 * f64::from(3.4e38 / exact), json!({})).store(true, Held { weights: Precision::Bf16, ..Held::default() }).unwrap();
     assert!(store.root().get(name, &[4, 4]).is_ok());
     let e = store.root().packed(name, &form, None).map(drop).unwrap_err();
     assert!(e.message().contains("adapter_config.json: merged") && e.message().ends_with(", beyond the largest bf16"), "{e}");
@@ -371,7 +372,10 @@ fn files_that_are_none_are_told() {
     for text in ["", "{", "[]"] {
         std::fs::write(lora.join(CONFIG), text).unwrap();
         let e = said(&lora);
-        assert!(e.message().contains("lora/adapter_config.json: not ") && e.remedy().is_some_and(|r| r.contains("save the adapter anew")), "{e}");
+        assert!(
+            e.message().contains("lora/adapter_config.json: not ") && e.remedy().is_some_and(|r| r.contains("save the adapter anew")),
+            "{e}"
+        );
     }
     std::fs::remove_file(lora.join(CONFIG)).unwrap();
     std::fs::create_dir(lora.join(CONFIG)).unwrap();

@@ -192,15 +192,19 @@ mod tests {
     /// Sizes of another kind are told with their key, though most are read through structures that do not keep it.
     #[test]
     fn a_value_of_another_kind_names_its_key() {
-        for (arch, key) in REGISTRY.iter().filter_map(|a| {
-            let keys: &[&str] = match a.model_type {
-                "bart" | "mbart" | "bigbird_pegasus" | "pegasus_x" => &["d_model", "encoder_ffn_dim", "max_position_embeddings"],
-                "t5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
-                "gpt2" => &["n_embd", "layer_norm_epsilon"],
-                _ => return None,
-            };
-            Some(keys.iter().map(move |key| (a, *key)))
-        }).flatten() {
+        for (arch, key) in REGISTRY
+            .iter()
+            .filter_map(|a| {
+                let keys: &[&str] = match a.model_type {
+                    "bart" | "mbart" | "bigbird_pegasus" | "pegasus_x" => &["d_model", "encoder_ffn_dim", "max_position_embeddings"],
+                    "t5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
+                    "gpt2" => &["n_embd", "layer_norm_epsilon"],
+                    _ => return None,
+                };
+                Some(keys.iter().map(move |key| (a, *key)))
+            })
+            .flatten()
+        {
             for bad in [json!("x"), json!([]), json!({"a": 1})] {
                 let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
                 config[key] = bad;
@@ -212,6 +216,27 @@ mod tests {
         config.as_object_mut().unwrap().remove("d_model");
         let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
         assert_eq!(e.message(), "config.json: missing field `d_model`");
+    }
+
+    /// Where BART's kin begin, and how they split, is told by key.
+    #[test]
+    fn heads_and_starts_that_cannot_be_name_their_key() {
+        let kin = ["bart", "bigbird_pegasus", "led", "mbart", "pegasus", "pegasus_x"];
+        for arch in REGISTRY.iter().filter(|a| kin.contains(&a.model_type)) {
+            for key in ["encoder_attention_heads", "decoder_attention_heads"] {
+                for bad in [json!(0), json!(5), json!(u64::MAX)] {
+                    let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
+                    config[key] = bad.clone();
+                    let e = (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+                    let wanted = format!("config.json: `{key}` is {bad}: ");
+                    assert!(e.message().starts_with(&wanted) && e.remedy().is_some(), "{}: {e}", arch.model_type);
+                }
+            }
+        }
+        let mut config: Value = serde_json::from_str(bart::ARCH.tiny).unwrap();
+        ["decoder_start_token_id", "bos_token_id"].iter().for_each(|key| config[*key] = Value::Null);
+        let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+        assert!(e.message().contains("neither `decoder_start_token_id`") && e.remedy().is_some());
     }
 
     /// Of every family whose configuration has one.

@@ -186,7 +186,12 @@ fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> 
 }
 
 /// Says once what is going to happen.
-fn introduce(name: &str, (info, held, adapter): (&Info, Held, Option<&Summary>), (generation, notes): (&Generation, &[String]), kept: &[Kept]) {
+fn introduce(
+    name: &str,
+    (info, held, adapter): (&Info, Held, Option<&Summary>),
+    (generation, notes): (&Generation, &[String]),
+    kept: &[Kept],
+) {
     let cache = if held.cache == Precision::F32 { String::new() } else { format!(", {} keys and values", held.cache.name()) };
     say(format_args!("model: {name} ({}, attention: {}, {} weights{cache})", info.model_type, info.attention, held.weights.name()));
     if let Some(adapter) = adapter {

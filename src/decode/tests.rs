@@ -53,10 +53,16 @@ fn impossible_settings_of_a_file_name_it() {
     for (file, wanted) in [
         (json!({"num_beams": 0}), "`num_beams` must lie between 1 and 65536, not 0 | mend it in the file, or say it with `--num-beams`"),
         (json!({"typical_p": 2}), "`typical_p` must lie in (0, 1], not 2 | mend it in the file, or remove it there"),
-        (json!({"max_length": u64::MAX}), "`max_length` is 18446744073709551615, more than 2147483648 tokens: is it mistyped? | mend it in the file, or say it with `--max-length`"),
+        (
+            json!({"max_length": u64::MAX}),
+            "`max_length` is 18446744073709551615, more than 2147483648 tokens: is it mistyped? | mend it in the file, or say it with `--max-length`",
+        ),
         (json!({"max_new_tokens": 1u64 << 62}), "`max_new_tokens` is 4611686018427387904, more than"),
         (json!({"min_new_tokens": 1u64 << 62}), "`min_new_tokens` is 4611686018427387904, more than"),
-        (json!({"min_length": 9, "max_length": 8}), "`min_length` 9 is greater than `max_length` 8 | lower `--min-length` or raise `--max-length`; or mend it in the file"),
+        (
+            json!({"min_length": 9, "max_length": 8}),
+            "`min_length` 9 is greater than `max_length` 8 | lower `--min-length` or raise `--max-length`; or mend it in the file",
+        ),
         (json!({"top_k": "x"}), "`top_k` must be a whole number from 0 on, not `\"x\"` | mend it in the file, or remove it there"),
     ] {
         let said = said(file, none());
