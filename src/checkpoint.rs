@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{Found, Snapshot};
 use crate::kernel::precision::Precision;
+use crate::machine::memory;
 use crate::model::Model;
+use crate::report::bytes;
 use crate::weights::{Held, Store};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -306,6 +308,9 @@ impl Checkpoint {
         let arch = arch::find(&config)?;
         let load = || -> Result<_> {
             let store = weights()?;
+            if store.is_random() {
+                fits(arch, &asked(arch, started(&config, generation_config.as_ref()), options)?, options)?;
+            }
             let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
             let store = Arc::new(options.adapt(store.held(held).moved(options.moved), &config)?);
             let loaded = (arch.load)(&asked(arch, started(&config, generation_config.as_ref()), options)?, &store.root())?;
@@ -383,6 +388,18 @@ fn asked(arch: &arch::Arch, mut config: Value, options: &Options) -> Result<Valu
         .into();
     }
     Ok(config)
+}
+
+/// Fails where made-up weights do not fit into memory: nobody has such a file, so that a size may well be mistyped.
+fn fits(arch: &arch::Arch, config: &Value, options: &Options) -> Result<()> {
+    let held = Held { weights: options.weights.unwrap_or_default(), cache: options.cache, mapped: false };
+    let sizes = Arc::new(Store::blueprint().held(held));
+    (arch.load)(config, &sizes.root())?;
+    match memory::available().filter(|left| sizes.bytes_in_memory() > *left) {
+        None => Ok(()),
+        Some(left) => Err(Error::new(format!("the weights would take {}, {} are available", bytes(sizes.bytes_in_memory()), bytes(left)))
+            .hint("choose a smaller configuration, or `--dtype bf16` or `int8`; is a size in config.json mistyped?")),
+    }
 }
 
 fn json(name: &str, bytes: &[u8]) -> Result<Value> {

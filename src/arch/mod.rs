@@ -218,6 +218,23 @@ mod tests {
         assert_eq!(e.message(), "config.json: missing field `d_model`");
     }
 
+    /// Memory is asked for only where there is some.
+    #[test]
+    fn made_up_weights_beyond_memory_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config: Value = serde_json::from_str(mbart::ARCH.tiny).unwrap();
+        let options = crate::checkpoint::Options { random_weights: Some(1), ..Default::default() };
+        let load = |config: &Value| {
+            std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+            crate::checkpoint::Checkpoint::open(dir.path(), &options).map(drop)
+        };
+        assert!(load(&config).is_ok());
+        (config["vocab_size"], config["d_model"]) = (json!(1 << 24), json!(3 << 15));
+        let e = load(&config).unwrap_err();
+        assert!(e.message().starts_with("the weights would take ") && e.message().ends_with(" are available"), "{e}");
+        assert!(e.remedy().is_some());
+    }
+
     /// Where BART's kin begin, and how they split, is told by key.
     #[test]
     fn heads_and_starts_that_cannot_be_name_their_key() {
