@@ -162,6 +162,16 @@ fn unread(rest: &Map<String, Value>) -> Vec<String> {
     rest.keys().filter(|k| !GENERATION.contains(&k.as_str()) && !DESCRIPTION.contains(&k.as_str())).cloned().collect()
 }
 
+/// Fails at a size of config.json that is 0, or so large that it must be a mistake: key, size and the most that is possible.
+fn sizes<const N: usize>(all: [(&str, usize, usize); N]) -> Result<()> {
+    match all.into_iter().find(|(_, size, most)| *size == 0 || size > most) {
+        None => Ok(()),
+        Some((key, size, most)) => {
+            Err(Error::new(format!("config.json: `{key}` is {size}, not between 1 and {most}")).hint("is a digit mistyped?"))
+        }
+    }
+}
+
 /// A norm's ε of config.json's `key`. Fails where it is none, or as an f32 is none.
 fn epsilon(key: &str, epsilon: f64) -> Result<f64> {
     match epsilon >= 0.0 && (epsilon as f32).is_finite() {
@@ -216,6 +226,19 @@ mod tests {
         config.as_object_mut().unwrap().remove("d_model");
         let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
         assert_eq!(e.message(), "config.json: missing field `d_model`");
+    }
+
+    #[test]
+    fn sizes_out_of_proportion_name_their_key() {
+        for key in ["vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"] {
+            for bad in [json!(0), json!(1u64 << 31), json!(u64::MAX)] {
+                let mut config: Value = serde_json::from_str(gpt2::ARCH.tiny).unwrap();
+                config[key] = bad.clone();
+                let e = (gpt2::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+                assert!(e.message().starts_with(&format!("config.json: `{key}` is {bad}, not between 1 and ")), "{e}");
+                assert!(e.remedy().is_some());
+            }
+        }
     }
 
     /// Memory is asked for only where there is some.
