@@ -23,6 +23,7 @@ pub use change::{Change, LowRank, Merged};
 pub use plan::{Plan, Ties};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::weights::File;
 use base::Base;
 use config::Config;
@@ -53,6 +54,31 @@ pub struct Summary {
     pub parameters: usize,
     /// What its user should know.
     pub notes: Vec<String>,
+    /// The base model that it says it was trained for: a name or a path.
+    pub base: Option<String>,
+    /// What its two files hold, in one number: others have another.
+    pub fingerprint: u64,
+}
+
+impl Summary {
+    /// What to say where the adapter was trained for another model than the one of these names, as far as names tell: the last part of a path or
+    /// of `org/name` is compared, since directories are moved. Nothing where the adapter does not say.
+    pub fn stranger(&self, names: &[&str]) -> Option<String> {
+        let base = self.base.as_deref().filter(|b| !last_part(b).is_empty())?;
+        let known = names.iter().any(|n| last_part(n).eq_ignore_ascii_case(last_part(base)));
+        let model = names.first().filter(|_| !known)?;
+        Some(format!(
+            "the adapter `{}` was trained for `{base}` (`base_model_name_or_path` of {CONFIG}), this model is `{model}`: of another base it makes nonsense",
+            self.name
+        ))
+    }
+}
+
+/// The name of a model in a path, in `org/name`, or in the Hugging Face cache's `models--org--name/snapshots/COMMIT`.
+fn last_part(path: &str) -> &str {
+    let mut parts = path.split(['/', '\\']).filter(|p| !p.is_empty() && *p != ".");
+    let cached = parts.clone().rev().find_map(|p| p.strip_prefix("models--")?.rsplit("--").next());
+    cached.or_else(|| parts.next_back()).unwrap_or_default()
 }
 
 impl std::fmt::Display for Summary {
@@ -71,6 +97,7 @@ pub struct Adapter {
     name: String,
     file: File,
     config: Config,
+    fingerprint: u64,
     /// The tensors of each module, by what they are: their names in the file.
     modules: BTreeMap<String, BTreeMap<Part, String>>,
 }
@@ -84,14 +111,14 @@ impl Adapter {
         let missing = |what: &str, hint: &str| Err(Error::new(format!("{}: {what}", dir.display())).hint(hint));
         let layout = "`--adapter` takes a directory with adapter_config.json and adapter_model.safetensors, as PEFT saves them";
         if !dir.is_dir() {
-            return missing("no such directory", layout);
+            return missing(if dir.exists() { "a file, not a directory" } else { "no such directory" }, layout);
         }
-        let text = match std::fs::read(dir.join(CONFIG)) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return missing("no adapter_config.json", layout),
-            Err(e) => return Err(Error::new(format!("{}: {e}", dir.join(CONFIG).display()))),
+        let text = match files::read(&dir.join(CONFIG))? {
+            Some(text) => text,
+            None => return missing("no adapter_config.json", layout),
         };
-        let json: Value = serde_json::from_slice(&text).map_err(|e| Error::new(format!("{CONFIG}: not valid JSON ({e})")).within(dir))?;
+        let json: Value = serde_json::from_slice(&text)
+            .map_err(|e| Error::new(format!("{CONFIG}: not valid JSON ({e})")).within(dir).hint(config::DAMAGED))?;
         let config = Config::parse(&json).map_err(|e| e.within(dir))?;
         let path = dir.join(WEIGHTS);
         if !path.exists() {
@@ -122,7 +149,13 @@ impl Adapter {
             let aside: Vec<Part> = parts.keys().filter(|p| matches!(p, Part::Before(_)) || twice(p)).cloned().collect();
             aside.iter().for_each(|part| drop(parts.remove(part)));
         }
-        Ok(Self { name: name.unwrap_or_else(|| dir.display().to_string()), file, config, modules })
+        let fingerprint = fingerprint(&[&text, file.stored()]);
+        Ok(Self { name: name.unwrap_or_else(|| dir.display().to_string()), file, config, fingerprint, modules })
+    }
+
+    /// Where its configuration is.
+    pub fn config_file(&self) -> String {
+        Path::new(&self.file.name).with_file_name(CONFIG).display().to_string()
     }
 
     /// Where its tensors are.
@@ -134,4 +167,11 @@ impl Adapter {
     pub fn plan(&self, base: &BTreeMap<&str, &[usize]>, tied: bool) -> Result<Plan> {
         Plan::of(self, &Base::new(base), tied)
     }
+}
+
+/// A number that depends on all of these bytes: FNV-1a (64 bits) with words of eight, turned so that the high bits of each count.
+fn fingerprint(all: &[&[u8]]) -> u64 {
+    let fold = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    let word = |part: &[u8]| part.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    all.iter().fold(0xcbf2_9ce4_8422_2325, |hash, bytes| bytes.chunks(8).map(word).fold(fold(hash, bytes.len() as u64), fold))
 }

@@ -2,6 +2,7 @@
 
 use crate::arch;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::hub::{Found, Snapshot};
 use crate::model::Model;
 use crate::weights::{Held, Store};
@@ -99,7 +100,7 @@ impl Checkpoint {
 
     /// The layer alone that a directory holds in place of a model, if it does.
     pub fn layer(dir: &Path, options: &Options) -> Result<Option<arch::Layer>> {
-        let Ok(text) = std::fs::read(dir.join("config.json")) else { return Ok(None) };
+        let Some(text) = files::read(&dir.join("config.json"))? else { return Ok(None) };
         let config = json("config.json", &text).map_err(|e| e.within(dir))?;
         if config["model_type"] != arch::Layer::MODEL_TYPE {
             return Ok(None);
@@ -141,14 +142,7 @@ impl Checkpoint {
             return Err(Error::new(format!("{}: no such directory", dir.display()))
                 .hint("`--model` takes a directory with config.json, tokenizer.json and model.safetensors"));
         }
-        let read = |name: &str| -> Result<Option<Vec<u8>>> {
-            let path = dir.join(name);
-            match std::fs::read(&path) {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(e) => Err(Error::new(format!("{}: {e}", path.display()))),
-            }
-        };
+        let read = |name: &str| files::read(&dir.join(name));
         let config = read("config.json")?.ok_or_else(|| {
             Error::new(format!("{}: no config.json", dir.display()))
                 .hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
@@ -161,6 +155,14 @@ impl Checkpoint {
             if ours { e.within(dir) } else { e }
         })?;
         Ok(Self { dir: Some(dir.to_owned()), ..loaded })
+    }
+
+    /// What the user should know of its adapter, if it has one.
+    pub fn adapter_notes(&self) -> Vec<String> {
+        let Some(adapter) = self.store.adapter() else { return Vec::new() };
+        let dir = self.dir.as_ref().map(|d| d.canonicalize().unwrap_or_else(|_| d.clone()).display().to_string());
+        let names = [Some(self.name.as_str()), dir.as_deref(), self.config["_name_or_path"].as_str()];
+        adapter.notes.iter().cloned().chain(adapter.stranger(&names.into_iter().flatten().collect::<Vec<_>>())).collect()
     }
 
     /// The model that is part of the program.
@@ -184,9 +186,13 @@ impl Checkpoint {
         let arch = arch::find(&config)?;
         let load = || -> Result<_> {
             let store = weights()?;
+            let asked = options.asked(arch, started(&config, generation_config.as_ref()))?;
+            if store.is_random() {
+                options.fits(arch, &asked)?;
+            }
             let held = Held { weights: options.weights.unwrap_or_else(|| store.natural()), cache: options.cache, mapped: options.mapped };
             let store = Arc::new(options.adapt(store.held(held).moved(options.moved), &config)?);
-            let loaded = (arch.load)(&options.asked(arch, started(&config, generation_config.as_ref()))?, &store.root())?;
+            let loaded = (arch.load)(&asked, &store.root())?;
             Ok((store, held, loaded))
         };
         // a tokenizer takes as long to read as a small model

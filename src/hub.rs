@@ -98,8 +98,8 @@ pub fn find(request: &Request, env: &Env, watch: &dyn Watch) -> Result<Found> {
     if !request.download {
         return cache::look(&name, env, request.weights);
     }
-    if env.offline {
-        return Err(Error::usage("`--download` contradicts HF_HUB_OFFLINE").hint("leave out one of them"));
+    if let Some(variable) = env.offline {
+        return Err(Error::usage(format!("`--download` contradicts {variable}")).hint("leave out one of them"));
     }
     fetched(&name, env, request.weights, watch)
 }

@@ -51,6 +51,7 @@ pub mod convert;
 pub mod decode;
 pub mod document;
 pub mod error;
+mod files;
 pub mod hub;
 pub mod kernel;
 pub mod machine;

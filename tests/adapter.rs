@@ -228,6 +228,41 @@ fn decode_says_so_and_goes_on_only_with_the_same() {
     assert_eq!((code, said.contains("was written with other settings: `adapter` was `\"")), (Some(1), true), "{said}");
     let (code, said) = resumed(Some("adapter-bart"));
     assert_eq!(code, Some(0), "{said}");
+    // the same place, and since trained on
+    std::fs::write(at("o.jsonl.partial"), "").expect("written");
+    let mut other = settings.clone();
+    other["adapter-fingerprint"] = "0123456789abcdef".into();
+    std::fs::write(at("o.jsonl.partial.settings"), other.to_string()).expect("written");
+    let (code, said) = decode(&["--resume", "--adapter", "adapter-bart"]);
+    assert_eq!(
+        (code, said.contains("other settings: `adapter-fingerprint` was `\"0123456789abcdef\"`, now it is `\"")),
+        (Some(1), true),
+        "{said}"
+    );
+}
+
+/// Both are named, and nothing fails: names are no proof.
+#[test]
+fn an_adapter_of_another_base_is_told_and_taken() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        std::fs::copy(fixtures().join("adapter-bart").join(file), dir.path().join(file)).expect("copied");
+    }
+    let path = dir.path().join("adapter_config.json");
+    let config = std::fs::read_to_string(&path).expect("read").replace("bart-plain", "org/bart-other");
+    std::fs::write(&path, config).expect("written");
+    let wanted = "was trained for `org/bart-other` (`base_model_name_or_path` of adapter_config.json), this model is `bart-plain`";
+    let own = dir.path().to_str().expect("UTF-8");
+    for (words, ids) in [(&["inspect"][..], ""), (&["decode", "--ids", "--max-new-tokens", "2", "DOC"], "5 6 7")] {
+        std::fs::write(dir.path().join("doc.txt"), ids).expect("written");
+        let doc = format!("{own}/doc.txt");
+        let words: Vec<&str> = words.iter().map(|w| if *w == "DOC" { doc.as_str() } else { w }).collect();
+        for (adapter, told) in [(own, true), ("adapter-bart", false)] {
+            let got = effattn(&[&words[..], &["-m", "bart-plain", "--adapter", adapter]].concat());
+            let said = String::from_utf8_lossy(&[got.stdout, got.stderr].concat()).into_owned();
+            assert_eq!((got.status.code(), said.contains(wanted)), (Some(0), told), "{said}");
+        }
+    }
 }
 
 /// Runs `decode` with more words: its exit code, and what it said.
@@ -275,6 +310,8 @@ fn what_cannot_be_is_refused() {
     let inspect = |more: &[&'static str]| -> Vec<&'static str> { [&["inspect", "-m", "bart-plain"], more].concat() };
     let layout = "hint: `--adapter` takes a directory with adapter_config.json and adapter_model.safetensors, as PEFT saves them\n";
     refuses(&inspect(&["--adapter", "no-such"]), 1, &format!("error: no-such: no such directory\n{layout}"));
+    let file = "error: adapter-bart/adapter_config.json: a file, not a directory\n";
+    refuses(&inspect(&["--adapter", "adapter-bart/adapter_config.json"]), 1, &format!("{file}{layout}"));
     refuses(&inspect(&["--adapter", "bart-plain"]), 1, &format!("error: bart-plain: no adapter_config.json\n{layout}"));
     refuses(
         &inspect(&["--adapter", "adapter-bart", "--random-weights"]),

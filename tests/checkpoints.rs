@@ -165,8 +165,8 @@ fn configurations_that_cannot_be() {
         ("activation_function", serde_json::json!("xielu"), "activation `xielu` is not implemented"),
         ("attention_window", serde_json::json!(5), "must be even and above 0, not 5"),
         ("attention_window", serde_json::json!([4, 4, 4, 4, 4]), "has 5 windows for"),
-        ("encoder_attention_heads", serde_json::json!(7), "do not split into 7 heads"),
-        ("encoder_attention_heads", serde_json::json!(0), "do not split into 0 heads"),
+        ("encoder_attention_heads", serde_json::json!(7), "`encoder_attention_heads` is 7: 24 features do not split"),
+        ("encoder_attention_heads", serde_json::json!(0), "`encoder_attention_heads` is 0: "),
         ("d_model", serde_json::json!("wide"), "invalid type"),
         ("d_model", serde_json::json!(-3), "invalid value"),
     ];

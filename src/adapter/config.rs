@@ -33,6 +33,8 @@ pub struct Config {
     /// `modules_to_save`.
     pub saved: Vec<String>,
     tokens: Vec<(Option<String>, Vec<usize>)>,
+    /// `base_model_name_or_path`: the model that it was trained for.
+    pub base: Option<String>,
 }
 
 /// `bias`.
@@ -68,10 +70,13 @@ struct Layers {
 pub const REMEDY: &str =
     "merge it with PEFT (`merge_and_unload`), save the model whole with `save_pretrained`, and name that directory with `--model`";
 
+/// What to do about a configuration that is none.
+pub const DAMAGED: &str = "the file is damaged: save the adapter anew with PEFT, or fetch it again";
+
 impl Config {
     /// Reads it. Fails if an option is unknown or cannot be merged, or if a value makes no sense.
     pub fn parse(json: &Value) -> Result<Self> {
-        let Some(all) = json.as_object() else { return Err(wrong("not a JSON object")) };
+        let Some(all) = json.as_object() else { return Err(wrong("not a JSON object").hint(DAMAGED)) };
         let f = Fields(all);
         match json["peft_type"].as_str() {
             Some("LORA") => {}
@@ -100,6 +105,7 @@ impl Config {
             alphas: f.patterns("alpha_pattern", |key, v| f.alpha(key, Some(v)))?,
             saved: f.names("modules_to_save")?.unwrap_or_default(),
             tokens: f.tokens()?,
+            base: json["base_model_name_or_path"].as_str().map(str::to_owned),
         })
     }
 
@@ -138,11 +144,24 @@ impl Config {
         self.ranks.iter().find(|(like, _)| like.is_match(module)).map_or(self.rank, |(_, r)| *r)
     }
 
-    /// What the product of a module's matrices is multiplied by.
-    pub fn scale_of(&self, module: &str) -> f64 {
+    /// What the product of a module's matrices is multiplied by. Fails if no weight could be so large.
+    pub fn scale_of(&self, module: &str) -> Result<f64> {
         let rank = self.rank_of(module) as f64;
-        let alpha = self.alphas.iter().find(|(like, _)| like.is_match(module)).map_or(self.alpha, |(_, a)| *a);
-        alpha / if self.root_of_rank { rank.sqrt() } else { rank }
+        let own = self.alphas.iter().find(|(like, _)| like.is_match(module));
+        let (key, alpha) = own.map_or(("lora_alpha", self.alpha), |(_, a)| ("alpha_pattern", *a));
+        let scale = alpha / if self.root_of_rank { rank.sqrt() } else { rank };
+        if (scale as f32).is_finite() {
+            return Ok(scale);
+        }
+        let what =
+            format!("`{key}` is {alpha:e}: over rank {rank} that multiplies the change of `{module}` by {scale:e}, beyond the largest f32");
+        Err(Error::new(what).hint("is a digit mistyped? Usual are numbers from 1 to some hundreds"))
+    }
+
+    /// The first table whose rows the file should have, of which none of these modules is: its name, if the configuration says it.
+    pub fn lost_tokens<'a>(&self, modules: impl Iterator<Item = &'a String> + Clone) -> Option<Option<&str>> {
+        let named = |name: &Option<String>| modules.clone().any(|m| name.as_ref().is_none_or(|n| ends(m, n)));
+        self.tokens.iter().find(|(name, ids)| !ids.is_empty() && !named(name)).map(|(name, _)| name.as_deref())
     }
 
     /// The tokens of a table whose rows the file has.

@@ -67,6 +67,8 @@ impl Plan {
             replaced: making.replaced.len() + rows,
             parameters,
             notes: making.notes,
+            base: c.base.clone(),
+            fingerprint: adapter.fingerprint,
         };
         Ok(Self {
             changes: making.changes,
@@ -170,7 +172,8 @@ impl Making<'_> {
                 .error(format!("`{module}` is none of the modules that `target_modules` of {CONFIG} names"))
                 .hint("adapter_config.json and adapter_model.safetensors belong to different adapters"));
         }
-        let (rank, scale) = (c.rank_of(module), c.scale_of(module));
+        let rank = c.rank_of(module);
+        let scale = c.scale_of(module).map_err(|e| e.at(self.adapter.config_file()))?;
         let ((ra, inputs), (outputs, rb)) = (self.matrix(a)?, self.matrix(b)?);
         for (tensor, r) in [(a, ra), (b, rb)] {
             if r != rank {

@@ -191,9 +191,9 @@ fn patterns_match_as_in_peft() {
     let c = Config::parse(&config).unwrap();
     let ranks = ["model.layers.0.q", "other.model.layers.0.q", "model.layers.1.q", "a.up", "a.xup", "xq", "q"].map(|m| c.rank_of(m));
     assert_eq!(ranks, [3, 7, 5, 5, 2, 2, 7]);
-    assert_eq!((c.scale_of("model.layers.0.q"), c.scale_of("a.up"), c.scale_of("a.k")), (2.5 / 3.0, 4.0 / 5.0, 2.0));
+    assert_eq!(["model.layers.0.q", "a.up", "a.k"].map(|m| c.scale_of(m).unwrap()), [2.5 / 3.0, 4.0 / 5.0, 2.0]);
     config["use_rslora"] = true.into();
-    assert_eq!(Config::parse(&config).unwrap().scale_of("a.up"), 4.0 / 5f64.sqrt());
+    assert_eq!(Config::parse(&config).unwrap().scale_of("a.up").unwrap(), 4.0 / 5f64.sqrt());
     assert_eq!(["a.q", "q", "aq", "a.q.b"].map(|m| c.targets(m)), [true, true, false, false]);
 }
 
@@ -298,4 +298,48 @@ fn copies_of_whole_modules_are_passed_over() {
         assert_eq!(store.root().get("model.norm.weight", &[4]).unwrap(), numbers(kept, &[4]));
         assert_eq!(store.adapter().unwrap().parameters, 36);
     }
+}
+
+/// Directories are moved and repositories fetched: only the last part of a name says which model it is.
+#[test]
+fn another_base_is_told_by_its_name() {
+    let summary = |named: Value| {
+        let mut config = config();
+        config["base_model_name_or_path"] = named;
+        World::new(&base(), &q(), &config).store(true, Held::default()).unwrap().adapter().unwrap().clone()
+    };
+    let cached = "/c/hub/models--google--pegasus-x-base/snapshots/0123";
+    for base in ["google/pegasus-x-base", "/a/pegasus-x-base/", "C:\\m\\Pegasus-X-Base", "./pegasus-x-base/.", cached] {
+        for model in ["pegasus-x-base", "google/pegasus-x-base", cached] {
+            assert_eq!(summary(json!(base)).stranger(&["moved", model]), None, "{base} {model}");
+        }
+        let said = summary(json!(base)).stranger(&["bart-large", "/m/bart-large"]).unwrap();
+        assert!(said.contains(&format!("`{base}`")) && said.contains("this model is `bart-large`"), "{said}");
+    }
+    for none in [json!(null), json!(""), json!(3), json!("/")] {
+        assert_eq!(summary(none).stranger(&["bart-large"]), None);
+    }
+}
+
+/// Whatever byte of its files changes, the adapter is another.
+#[test]
+fn a_fingerprint_is_that_of_both_files() {
+    let of = |world: &World| world.store(true, Held::default()).unwrap().adapter().unwrap().fingerprint;
+    let world = merged();
+    assert_eq!(of(&world), of(&merged()));
+    let path = world.0.path().join("lora").join(WEIGHTS);
+    let bytes = std::fs::read(&path).unwrap();
+    let mut seen = std::collections::BTreeSet::from([of(&world)]);
+    for at in 1..17 {
+        let mut other = bytes.clone();
+        let end = other.len();
+        other[end - at] ^= 1;
+        std::fs::write(&path, &other).unwrap();
+        seen.insert(of(&world));
+    }
+    let mut config = config();
+    config["lora_alpha"] = json!(5);
+    seen.insert(of(&World::new(&base(), &q(), &config)));
+    assert_eq!(seen.len(), 18);
+    assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));
 }

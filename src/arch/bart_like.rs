@@ -63,6 +63,14 @@ impl Sizes {
                 );
             }
         }
+        for (key, heads) in
+            [("encoder_attention_heads", self.encoder_attention_heads), ("decoder_attention_heads", self.decoder_attention_heads)]
+        {
+            if heads == 0 || !self.d_model.is_multiple_of(heads) {
+                return Err(Error::new(format!("config.json: `{key}` is {heads}: {} features do not split into so many", self.d_model))
+                    .hint("`d_model` must be a multiple of it"));
+            }
+        }
         Ok(())
     }
 }
@@ -144,7 +152,10 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
             prompt_start: None,
             reads_only: None,
         },
-        start: start.ok_or_else(|| Error::new("config.json: neither `decoder_start_token_id` nor `bos_token_id`"))?,
+        start: start.ok_or_else(|| {
+            Error::new("config.json: neither `decoder_start_token_id` nor `bos_token_id`")
+                .hint("a decoder begins with a token: name its id, as generation_config.json of its kin does")
+        })?,
         source,
         encoder: Encoder { order: plan.order, layers: encoder, norm: stack_norm(&we)?, globals: None },
         target,

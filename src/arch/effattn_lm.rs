@@ -3,7 +3,7 @@
 //! config.json names the variant and its options, the kind of positions, where the layers normalise and what is tied; docs/formats.md has every key and
 //! tensor. A causal model decodes; one that is not reads whole texts.
 
-use super::{Arch, Loaded, parse, sizes, unread};
+use super::{Arch, Loaded, epsilon, parse, sizes, unread};
 use crate::block::{
     Activation, Decoder, DecoderLayer, DecoderOnly, Embedding, Encoder, EncoderLayer, EncoderOnly, FeedForward, Heads, LayerNorm, Linear,
     Order, Positions,
@@ -120,10 +120,7 @@ impl Config {
             ("max_positions", self.max_positions.unwrap_or(1), 1 << 32),
         ])
         .map_err(|e| e.hint("is a size mistyped?"))?;
-        if !(self.layer_norm_epsilon.is_finite() && self.layer_norm_epsilon >= 0.0) {
-            return Err(Error::new(format!("config.json: `layer_norm_epsilon` is {}", self.layer_norm_epsilon))
-                .hint("it is added to a variance: 0 or a little more"));
-        }
+        epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
         if let Some(init) = self.init_mem.as_deref().filter(|init| !["empty", "zeros"].contains(init)) {
             return Err(Error::new(format!("config.json: `init_mem` is \"{init}\"")).hint("it is \"empty\" or \"zeros\""));
         }

@@ -3,7 +3,7 @@
 //! Reference: transformers:src/transformers/models/gpt2/modeling_gpt2.py. Its `Conv1D` weights are (in, out); `c_attn` holds queries, keys
 //! and values side by side.
 
-use super::{Arch, Loaded, expect, parse, unread};
+use super::{Arch, Loaded, epsilon, expect, parse, sizes, unread};
 use crate::block::{
     Activation, Decoder, DecoderLayer, DecoderOnly, Dense, Embedding, FeedForward, Heads, LayerNorm, Linear, Order, Positions, Projections,
 };
@@ -67,6 +67,15 @@ fn yes() -> bool {
 fn load(config: &Value, root: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
     expect(&c.rest, "add_cross_attention", &json!(false))?;
+    epsilon("layer_norm_epsilon", c.layer_norm_epsilon)?;
+    sizes(&[
+        ("vocab_size", c.vocab_size, 1 << 24),
+        ("n_positions", c.n_positions, 1 << 28),
+        ("n_embd", c.n_embd, 1 << 17),
+        ("n_layer", c.n_layer, 1 << 12),
+        ("n_head", c.n_head, 1 << 17),
+        ("n_inner", c.n_inner.unwrap_or(1), 1 << 24),
+    ])?;
     // the original files have no prefix
     let w = if root.has("wte.weight") { root.clone() } else { root.pp("transformer") };
     let (v, d) = (c.vocab_size, c.n_embd);

@@ -102,16 +102,18 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
 
 /// Reads a configuration with the field names of config.json.
 fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
-    serde_json::from_value(config.clone())
-        .map_err(|e| Error::new(format!("config.json: {e}")).hint("compare it with the published checkpoint's"))
-}
-
-/// Fails if a size is 0 or beyond the most that is no typing error: (key, size, most).
-fn sizes(all: &[(&str, usize, usize)]) -> Result<()> {
-    match all.iter().find(|(_, n, most)| *n == 0 || n > most) {
-        Some((key, n, most)) => Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}"))),
-        None => Ok(()),
-    }
+    let read = |config: &Value| serde_json::from_value::<C>(config.clone()).map_err(|e| e.to_string());
+    read(config).map_err(|what| {
+        // flattened structures lose where it was: the key is the one without which something else is wrong, or nothing
+        let without = |key: &String| {
+            let mut rest = config.clone();
+            rest.as_object_mut().map(|keys| keys.remove(key));
+            read(&rest).err().is_none_or(|other| other != what)
+        };
+        let key = config.as_object().into_iter().flat_map(|keys| keys.keys()).filter(|_| !what.starts_with("missing")).find(|k| without(k));
+        let place = key.map_or(String::new(), |key| format!("`{key}`: "));
+        Error::new(format!("config.json: {place}{what}")).hint("compare it with the published checkpoint's")
+    })
 }
 
 /// Keys that generation reads.
@@ -160,6 +162,25 @@ fn unread(rest: &Map<String, Value>) -> Vec<String> {
     rest.keys().filter(|k| !GENERATION.contains(&k.as_str()) && !DESCRIPTION.contains(&k.as_str())).cloned().collect()
 }
 
+/// Fails if a size of config.json is 0, or beyond the most that is no typing error: (key, size, most).
+fn sizes(all: &[(&str, usize, usize)]) -> Result<()> {
+    match all.iter().find(|(_, n, most)| *n == 0 || n > most) {
+        None => Ok(()),
+        Some((key, n, most)) => {
+            Err(Error::new(format!("config.json: `{key}` is {n}, not between 1 and {most}")).hint("is a digit mistyped?"))
+        }
+    }
+}
+
+/// A norm's ε of config.json's `key`. Fails where it is none, or as an f32 is none.
+fn epsilon(key: &str, epsilon: f64) -> Result<f64> {
+    match epsilon >= 0.0 && (epsilon as f32).is_finite() {
+        true => Ok(epsilon),
+        false => Err(Error::new(format!("config.json: `{key}` is {epsilon:e}, not between 0 and the largest f32"))
+            .hint("it is added to a variance, or to a mean of squares: 0 or a little more, such as 1e-5")),
+    }
+}
+
 /// Fails if `rest` sets `key` to anything but `value`: an option that changes the mathematics and is not implemented.
 fn expect(rest: &Map<String, Value>, key: &str, value: &Value) -> Result<()> {
     match rest.get(key) {
@@ -168,5 +189,115 @@ fn expect(rest: &Map<String, Value>, key: &str, value: &Value) -> Result<()> {
                 .hint("the option changes what the model computes, so it is not ignored"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Store;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    /// Sizes of another kind are told with their key, though most are read through structures that do not keep it.
+    #[test]
+    fn a_value_of_another_kind_names_its_key() {
+        for (arch, key) in REGISTRY
+            .iter()
+            .filter_map(|a| {
+                let keys: &[&str] = match a.model_type {
+                    "bart" | "mbart" | "bigbird_pegasus" | "pegasus_x" => &["d_model", "encoder_ffn_dim", "max_position_embeddings"],
+                    "t5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
+                    "gpt2" => &["n_embd", "layer_norm_epsilon"],
+                    _ => return None,
+                };
+                Some(keys.iter().map(move |key| (a, *key)))
+            })
+            .flatten()
+        {
+            for bad in [json!("x"), json!([]), json!({"a": 1})] {
+                let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
+                config[key] = bad;
+                let e = (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+                assert!(e.message().starts_with(&format!("config.json: `{key}`: invalid type")), "{}: {e}", arch.model_type);
+            }
+        }
+        let mut config: Value = serde_json::from_str(bart::ARCH.tiny).unwrap();
+        config.as_object_mut().unwrap().remove("d_model");
+        let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+        assert_eq!(e.message(), "config.json: missing field `d_model`");
+    }
+
+    #[test]
+    fn sizes_out_of_proportion_name_their_key() {
+        for key in ["vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"] {
+            for bad in [json!(0), json!(1u64 << 31), json!(u64::MAX)] {
+                let mut config: Value = serde_json::from_str(gpt2::ARCH.tiny).unwrap();
+                config[key] = bad.clone();
+                let e = (gpt2::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+                assert!(e.message().starts_with(&format!("config.json: `{key}` is {bad}, not between 1 and ")), "{e}");
+                assert!(e.remedy().is_some());
+            }
+        }
+    }
+
+    /// Memory is asked for only where there is some.
+    #[test]
+    fn made_up_weights_beyond_memory_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config: Value = serde_json::from_str(mbart::ARCH.tiny).unwrap();
+        let options = crate::checkpoint::Options { random_weights: Some(1), ..Default::default() };
+        let load = |config: &Value| {
+            std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+            crate::checkpoint::Checkpoint::open(dir.path(), &options).map(drop)
+        };
+        assert!(load(&config).is_ok());
+        (config["vocab_size"], config["d_model"]) = (json!(1 << 24), json!(3 << 15));
+        let e = load(&config).unwrap_err();
+        assert!(e.message().starts_with("the weights would take ") && e.message().ends_with(" are available"), "{e}");
+        assert!(e.remedy().is_some());
+    }
+
+    /// Where BART's kin begin, and how they split, is told by key.
+    #[test]
+    fn heads_and_starts_that_cannot_be_name_their_key() {
+        let kin = ["bart", "bigbird_pegasus", "led", "mbart", "pegasus", "pegasus_x"];
+        for arch in REGISTRY.iter().filter(|a| kin.contains(&a.model_type)) {
+            for key in ["encoder_attention_heads", "decoder_attention_heads"] {
+                for bad in [json!(0), json!(5), json!(u64::MAX)] {
+                    let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
+                    config[key] = bad.clone();
+                    let e = (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+                    let wanted = format!("config.json: `{key}` is {bad}: ");
+                    assert!(e.message().starts_with(&wanted) && e.remedy().is_some(), "{}: {e}", arch.model_type);
+                }
+            }
+        }
+        let mut config: Value = serde_json::from_str(bart::ARCH.tiny).unwrap();
+        ["decoder_start_token_id", "bos_token_id"].iter().for_each(|key| config[*key] = Value::Null);
+        let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
+        assert!(e.message().contains("neither `decoder_start_token_id`") && e.remedy().is_some());
+    }
+
+    /// Of every family whose configuration has one.
+    #[test]
+    fn an_epsilon_is_small_and_finite() {
+        let mut families = 0;
+        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "t5", "transfo-xl"].contains(&a.model_type)) {
+            let load = |epsilon: f64| {
+                let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
+                config["layer_norm_epsilon"] = epsilon.into();
+                (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop)
+            };
+            assert!(load(1e-3).is_ok() && load(0.0).is_ok(), "{}", arch.model_type);
+            for bad in [1e308, -1e-5, 1e39] {
+                let e = load(bad).unwrap_err();
+                let wanted = format!("config.json: `layer_norm_epsilon` is {bad:e}, not between 0 and the largest f32");
+                assert!(e.message() == wanted && e.remedy().is_some(), "{}: {e}", arch.model_type);
+            }
+            families += 1;
+        }
+        assert_eq!(families, 5);
+        assert!(epsilon("e", f64::NAN).is_err() && epsilon("e", f64::INFINITY).is_err());
     }
 }

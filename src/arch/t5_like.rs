@@ -1,7 +1,7 @@
 //! What T5 and LongT5 have in common: the fields of their config.json, the names of their tensors, their decoder.
 
 use super::bart_like::{Tables, tied};
-use super::sizes;
+use super::{epsilon, sizes};
 use crate::block::{
     Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, Input, LayerNorm, Linear, Order,
     Positions, Projections, Seq2Seq,
@@ -98,10 +98,7 @@ impl Sizes {
             ))
             .hint(format!("at most {MOST_IN_ALL} and {MOST_IN_VECTORS} are possible; is a size mistyped?")));
         }
-        if !(self.layer_norm_epsilon.is_finite() && self.layer_norm_epsilon >= 0.0) {
-            return Err(Error::new(format!("config.json: `layer_norm_epsilon` is {}", self.layer_norm_epsilon))
-                .hint("it is added to a mean of squares: 0 or a little more"));
-        }
+        epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
         let other = self.architectures.iter().flatten().find(|name| !WHOLE.iter().any(|end| **name == format!("{class}{end}")));
         if let Some(name) = other {
             return Err(Error::new(format!("config.json: `architectures` names {name}, which is not implemented"))

@@ -7,7 +7,7 @@
 //! depend on how a text was cut into calls. Here segments are `tgt_len` tokens long if config.json says so, else one token, which is what
 //! generation token by token gives. With `reference_quirks` a call is a segment; the last token of a prompt belongs to the call that read the prompt.
 
-use super::{Arch, Loaded, expect, parse, sizes, unread};
+use super::{Arch, Loaded, epsilon, expect, parse, sizes, unread};
 use crate::block::{
     Activation, Adaptive, AdaptiveEmbedding, AdaptiveSoftmax, ClusterOrder, Decoder, DecoderLayer, Dense, FeedForward, Heads, LayerNorm,
     Linear, Order, Projections, check_ids, prompts,
@@ -105,6 +105,7 @@ impl Config {
             ("d_inner", self.d_inner, 1 << 24),
             ("n_layer", self.n_layer, 1 << 12),
         ])?;
+        epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
         expect(&self.rest, "attn_type", &json!(0))?;
         expect(&self.rest, "adaptive", &json!(true))?;
         if !self.d_model.is_multiple_of(2) {

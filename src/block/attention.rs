@@ -27,7 +27,8 @@ impl Heads {
     /// `count` heads of d / count features, scores times 1/√(features of a head).
     pub fn new(d: usize, count: usize) -> Result<Self> {
         if count == 0 || !d.is_multiple_of(count) {
-            return Err(Error::new(format!("config.json: {d} features do not split into {count} heads")));
+            return Err(Error::new(format!("config.json: {d} features do not split into {count} heads"))
+                .hint("the number of features must be a multiple of that of heads"));
         }
         let width = d / count;
         Ok(Self { count, width, scale: (width as f32).powf(-0.5) })

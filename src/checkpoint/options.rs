@@ -4,9 +4,12 @@ use crate::adapter::Adapter;
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::kernel::precision::Precision;
-use crate::weights::Store;
+use crate::machine::memory;
+use crate::report::bytes;
+use crate::weights::{Held, Store};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How to load a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -90,5 +93,19 @@ impl Options {
             .into();
         }
         Ok(config)
+    }
+
+    /// Fails where made-up weights do not fit into memory: nobody has such a file, so that a size may well be mistyped.
+    pub(super) fn fits(&self, arch: &arch::Arch, config: &Value) -> Result<()> {
+        let held = Held { weights: self.weights.unwrap_or_default(), cache: self.cache, mapped: false };
+        let sizes = Arc::new(Store::blueprint().held(held));
+        (arch.load)(config, &sizes.root())?;
+        match memory::available().filter(|left| sizes.bytes_in_memory() > *left) {
+            None => Ok(()),
+            Some(left) => {
+                Err(Error::new(format!("the weights would take {}, {} are available", bytes(sizes.bytes_in_memory()), bytes(left)))
+                    .hint("choose a smaller configuration, or `--dtype bf16` or `int8`; is a size in config.json mistyped?"))
+            }
+        }
     }
 }

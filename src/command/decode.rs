@@ -61,7 +61,7 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
 
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
-    let what = which(args, &checkpoint);
+    let (what, notes) = (which(args, &checkpoint), checkpoint.adapter_notes());
     let Checkpoint { name, dir, model, tokenizer, config, generation_config, held, store, .. } = checkpoint;
     model.info().decodes()?;
     let task = Task::summarization(&config, model.info().encoder_decoder)?;
@@ -84,9 +84,9 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
         global: args.input.global_tokens.clone(),
         clock,
     };
-    let (target, kept) = target(args, settings(args, (what, prefix.as_deref()), &generation)?, out)?;
+    let (target, kept) = target(args, settings(args, (what, store.adapter(), prefix.as_deref()), &generation)?, out)?;
     if !quiet {
-        introduce(&name, (model.info(), held, store.adapter()), &generation, &kept);
+        introduce(&name, (model.info(), held, store.adapter()), (&generation, &notes), &kept);
         if let Some(prefix) = &prefix {
             let whose = if args.input.source_prefix.is_some() { "" } else { " (of config.json, `--source-prefix ''` leaves it out)" };
             say(format_args!("source prefix: {prefix:?}{whose}"));
@@ -134,7 +134,11 @@ fn which(args: &DecodeArgs, checkpoint: &Checkpoint) -> String {
 }
 
 /// Everything that the records depend on, beside the documents: what a run that is gone on with must share.
-fn settings(args: &DecodeArgs, (model, prefix): (String, Option<&str>), generation: &Generation) -> Result<Settings> {
+fn settings(
+    args: &DecodeArgs,
+    (model, adapter, prefix): (String, Option<&Summary>, Option<&str>),
+    generation: &Generation,
+) -> Result<Settings> {
     let settings = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "model": model,
@@ -159,9 +163,11 @@ fn settings(args: &DecodeArgs, (model, prefix): (String, Option<&str>), generati
     match settings {
         serde_json::Value::Object(mut settings) => {
             // runs of before there were adapters had none
-            if let Some(dir) = &args.model.weights.adapter {
+            if let Some((dir, adapter)) = args.model.weights.adapter.as_ref().zip(adapter) {
                 let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
                 settings.insert("adapter".to_owned(), dir.display().to_string().into());
+                // one that is trained on is saved to the same place
+                settings.insert("adapter-fingerprint".to_owned(), format!("{:016x}", adapter.fingerprint).into());
             }
             Ok(settings)
         }
@@ -180,14 +186,19 @@ fn target<'o>(args: &DecodeArgs, settings: Settings, out: &'o mut dyn Write) -> 
 }
 
 /// Says once what is going to happen.
-fn introduce(name: &str, (info, held, adapter): (&Info, Held, Option<&Summary>), generation: &Generation, kept: &[Kept]) {
+fn introduce(
+    name: &str,
+    (info, held, adapter): (&Info, Held, Option<&Summary>),
+    (generation, notes): (&Generation, &[String]),
+    kept: &[Kept],
+) {
     let cache = if held.cache == Precision::F32 { String::new() } else { format!(", {} keys and values", held.cache.name()) };
     say(format_args!("model: {name} ({}, attention: {}, {} weights{cache})", info.model_type, info.attention, held.weights.name()));
     if let Some(adapter) = adapter {
         say(format_args!("adapter: {adapter}"));
     }
     say(format_args!("settings: {}", generation.describe()));
-    for note in generation.notes.iter().chain(adapter.into_iter().flat_map(|a| &a.notes)) {
+    for note in generation.notes.iter().chain(notes) {
         say(format_args!("note: {note}"));
     }
     if !kept.is_empty() {

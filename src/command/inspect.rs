@@ -66,7 +66,7 @@ fn facts(c: &Checkpoint) -> Result<Value> {
         "max_target": info.max_target,
         "parameters": c.store.parameters(),
         "adapter": c.store.adapter().map(|a| {
-            json!({"name": a.name, "r": a.rank, "alpha": a.alpha, "modules": a.modules, "whole_tensors": a.replaced, "parameters": a.parameters, "notes": a.notes})
+            json!({"name": a.name, "r": a.rank, "alpha": a.alpha, "modules": a.modules, "whole_tensors": a.replaced, "parameters": a.parameters, "base": a.base, "notes": c.adapter_notes()})
         }),
         "bytes_on_disk": c.store.bytes(),
         "dtypes": c.store.dtypes(),

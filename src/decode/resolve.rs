@@ -5,6 +5,7 @@
 //! is not read unless a caller asks for a task ([`Generation::resolve_for`]). One departure: a length given on the command line replaces the file's length of the other kind, while
 //! transformers lets a file's `max_new_tokens` win over the caller's `max_length`.
 
+use super::check::Fault;
 use super::settings::{EarlyStopping, Generation, Overrides};
 use super::task::{PLACE, Task};
 use crate::error::{Error, Result};
@@ -109,10 +110,13 @@ impl Generation {
             settings.forced_bos = settings.bos; // legacy of BART's first checkpoints, read from config.json only
         }
         overrides.apply(&mut settings);
-        settings.check()?;
+        settings.checked().map_err(|fault| file.blame(fault, overrides))?;
         Ok(settings)
     }
 }
+
+/// What to do about a value that cannot be.
+const MEND: &str = "mend it in the file, or remove it there";
 
 /// Lengths of two kinds: who sets one of a pair sets the pair.
 const PAIRS: [[&str; 2]; 2] = [["max_length", "max_new_tokens"], ["min_length", "min_new_tokens"]];
@@ -184,19 +188,36 @@ impl File<'_> {
         (!odd.is_empty()).then(|| format!("`{name}`: unknown keys without effect: {}", odd.join(", ")))
     }
 
-    fn get<T>(&mut self, key: &'static str, what: &str, read: fn(&Value) -> Option<T>) -> Result<Option<T>> {
-        self.read.push(key);
+    /// The table that has the say about a key.
+    fn layer(&self, key: &'static str) -> Option<(&'static str, &Value)> {
         let own = [key];
         let pair = PAIRS.iter().find(|pair| pair.contains(&key)).map_or(&own[..], |pair| pair);
         let set = |keys: &Map<String, Value>, key: &str| keys.get(key).is_some_and(|v| !v.is_null());
-        let layer = self.layers.iter().find(|(_, keys)| pair.iter().any(|key| set(keys, key)));
-        match layer.and_then(|(name, keys)| Some((*name, keys.get(key).filter(|v| !v.is_null())?))) {
+        let (name, keys) = self.layers.iter().find(|(_, keys)| pair.iter().any(|key| set(keys, key)))?;
+        Some((name, keys.get(key).filter(|v| !v.is_null())?))
+    }
+
+    /// The error of a value that cannot be, with the file that it is from.
+    fn blame(&self, Fault { key, error }: Fault, overrides: &Overrides) -> Error {
+        let Some((name, _)) = self.layer(key).filter(|_| !overrides.sets(key)) else { return error };
+        let hint = match (error.remedy(), Overrides::OPTIONS.contains(&key)) {
+            (Some(remedy), _) => format!("{remedy}; or mend it in the file"),
+            (None, true) => format!("mend it in the file, or say it with `--{}`", key.replace('_', "-")),
+            (None, false) => MEND.to_owned(),
+        };
+        error.at(format!("`{name}`")).hint(hint)
+    }
+
+    fn get<T>(&mut self, key: &'static str, what: &str, read: fn(&Value) -> Option<T>) -> Result<Option<T>> {
+        self.read.push(key);
+        match self.layer(key) {
             None => Ok(None),
             Some((name, value)) => {
+                let found = read(value).ok_or_else(|| Error::new(format!("`{name}`: `{key}` must be {what}, not `{value}`")).hint(MEND))?;
                 if name == PLACE {
                     self.of_the_task.push(key);
                 }
-                read(value).map(Some).ok_or_else(|| Error::new(format!("`{name}`: `{key}` must be {what}, not `{value}`")))
+                Ok(Some(found))
             }
         }
     }

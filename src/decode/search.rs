@@ -123,6 +123,14 @@ pub fn beam_search<'m>(
     Ok(Search { model, state, next: first, strategy: Box::new(Beams::new(settings, starts)) })
 }
 
+/// New tokens that room is made for at once: more may never come, and take the memory of a small machine. Beyond, room doubles as it is needed.
+const AHEAD: usize = 1 << 14;
+
+/// Positions to make room for.
+fn room(lengths: &Lengths) -> usize {
+    lengths.max.min(lengths.prompt.saturating_add(AHEAD))
+}
+
 /// Where a document's search begins.
 pub(super) struct Start {
     pub prompt: Vec<u32>,
@@ -152,7 +160,7 @@ fn starts(
         Ok(Start { prompt, lengths, seed: seeds[document] })
     };
     let starts: Vec<Start> = prompts.into_iter().enumerate().map(start).collect::<Result<_>>()?;
-    state.reserve(starts.iter().map(|s| s.lengths.max).max().unwrap_or(0));
+    state.reserve(starts.iter().map(|s| room(&s.lengths)).max().unwrap_or(0));
     Ok(starts)
 }
 
@@ -196,5 +204,17 @@ impl Iterator for Search<'_> {
             self.next.clear();
         }
         Some(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model without positions has no end: what is asked for is no measure of what comes.
+    #[test]
+    fn room_is_made_for_what_may_well_come() {
+        let of = |prompt, max| room(&Lengths { prompt, min: 0, max });
+        assert_eq!([of(1, 20), of(60_000, 60_128), of(1, 1 << 31), of(9, usize::MAX)], [20, 60_128, 1 + AHEAD, 9 + AHEAD]);
     }
 }

@@ -128,6 +128,9 @@ mod tests {
             resolve(json!({"num_beams": "many"})).message(),
             format!("`{PLACE}`: `num_beams` must be a whole number from 0 on, not `\"many\"`")
         );
+        let none = resolve(json!({"num_beams": 0}));
+        assert_eq!(none.message(), format!("`{PLACE}`: `num_beams` must lie between 1 and 65536, not 0"));
+        assert_eq!(none.remedy(), Some("mend it in the file, or say it with `--num-beams`"));
         assert!(
             resolve(json!({"num_beam_groups": 2})).message().starts_with(&format!("`{PLACE}`: `num_beam_groups` = `2` changes the output"))
         );

@@ -41,6 +41,43 @@ fn impossible_settings_are_refused() {
     usage.iter().for_each(|error| assert_eq!(error.exit_code(), 2, "{error}"));
 }
 
+/// A value of a file is mended there, or overruled; one of the command line is nobody else's.
+#[test]
+fn impossible_settings_of_a_file_name_it() {
+    let said = |file: Value, overrides: Overrides| {
+        let e = refused(file, overrides);
+        format!("{} | {}", e.message(), e.remedy().unwrap_or_default())
+    };
+    let none = Overrides::default;
+    let place = "`generation_config.json`: ";
+    for (file, wanted) in [
+        (json!({"num_beams": 0}), "`num_beams` must lie between 1 and 65536, not 0 | mend it in the file, or say it with `--num-beams`"),
+        (json!({"typical_p": 2}), "`typical_p` must lie in (0, 1], not 2 | mend it in the file, or remove it there"),
+        (
+            json!({"max_length": u64::MAX}),
+            "`max_length` is 18446744073709551615, more than 2147483648 tokens: is it mistyped? | mend it in the file, or say it with `--max-length`",
+        ),
+        (json!({"max_new_tokens": 1u64 << 62}), "`max_new_tokens` is 4611686018427387904, more than"),
+        (json!({"min_new_tokens": 1u64 << 62}), "`min_new_tokens` is 4611686018427387904, more than"),
+        (
+            json!({"min_length": 9, "max_length": 8}),
+            "`min_length` 9 is greater than `max_length` 8 | lower `--min-length` or raise `--max-length`; or mend it in the file",
+        ),
+        (json!({"top_k": "x"}), "`top_k` must be a whole number from 0 on, not `\"x\"` | mend it in the file, or remove it there"),
+    ] {
+        let said = said(file, none());
+        assert!(said.starts_with(&format!("{place}{wanted}")), "{said}");
+    }
+    let beams = Overrides { num_beams: Some(2), ..none() };
+    assert_eq!(Generation::resolve(Some(&json!({"num_beams": 0})), &json!({}), &beams).unwrap().num_beams, 2);
+    let long = || Overrides { max_new_tokens: Some(usize::MAX), ..none() };
+    assert!(said(json!({"max_new_tokens": 3}), long()).starts_with("`max_new_tokens` is 18446744073709551615, more than"));
+    // what is overruled does not matter
+    let short = Overrides { max_new_tokens: Some(5), ..none() };
+    assert!(Generation::resolve(Some(&json!({"max_length": u64::MAX})), &json!({}), &short).is_ok());
+    assert_eq!(refused(json!({}), long()).exit_code(), 2);
+}
+
 #[test]
 fn what_is_not_implemented_is_named() {
     let key = |file: Value| refused(file, Overrides::default()).message().to_string();

@@ -4,6 +4,7 @@ use super::env::Env;
 use super::name::{Name, is_commit};
 use super::{Found, Snapshot};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::weights;
 use std::path::{Path, PathBuf};
 
@@ -13,17 +14,20 @@ pub const WEIGHTS: &str = "model.safetensors";
 pub const INDEX: &str = "model.safetensors.index.json";
 /// What a model needs besides, and what it may have.
 pub const CONFIG: &str = "config.json";
-pub const OPTIONAL: [&str; 2] = ["generation_config.json", "tokenizer.json"];
+pub const OPTIONAL: [&str; 2] = ["generation_config.json", TOKENIZER];
+/// Missed by who reads text: token ids do without.
+const TOKENIZER: &str = "tokenizer.json";
 
 /// The snapshot of a name. Fails, with what to do, if it is not there or not whole.
 pub fn look(name: &Name, env: &Env, weights: bool) -> Result<Found> {
     let cache = env.cache()?;
     let repository = cache.join(name.folder());
-    let remedy = |error: Error| {
-        error.hint(match env.offline {
-            true => "HF_HUB_OFFLINE is set: unset it and say `--download` to fetch what is missing, or name a directory",
-            false => "`--download` fetches what is missing; a directory is named with its path",
-        })
+    let remedy = |error: Error| match env.offline {
+        _ if error.remedy().is_some() => error,
+        Some(variable) => {
+            error.hint(format!("{variable} is set: unset it and say `--download` to fetch what is missing, or name a directory"))
+        }
+        None => error.hint("`--download` fetches what is missing; a directory is named with its path"),
     };
     if !repository.is_dir() {
         return Err(remedy(Error::new(format!(
@@ -50,7 +54,9 @@ fn commit(name: &Name, repository: &Path) -> Result<String> {
     }
     let refs = repository.join("refs");
     let file = refs.join(&name.revision);
-    let Ok(text) = std::fs::read_to_string(&file) else {
+    // a branch may be the folder of others
+    let read = if file.is_dir() { None } else { files::read(&file).map_err(|e| e.at(format!("`{}`", name.id)))? };
+    let Some(text) = read else {
         let mut known = branches(&refs, "");
         known.sort();
         let known = match known.as_slice() {
@@ -59,7 +65,8 @@ fn commit(name: &Name, repository: &Path) -> Result<String> {
         };
         return Err(Error::new(format!("`{}`: the cache `{}` has no revision `{}`{known}", name.id, repository.display(), name.revision)));
     };
-    let commit = text.trim();
+    let commit = String::from_utf8_lossy(&text);
+    let commit = commit.trim();
     match is_commit(commit) {
         true => Ok(commit.to_owned()),
         false => Err(Error::new(format!("`{}`: `{}` holds no commit", name.id, file.display()))),
@@ -81,7 +88,7 @@ fn whole(dir: &Path, weights: bool) -> Result<()> {
     if !has(dir, CONFIG)? {
         return Err(Error::new(format!("`{}` has no {CONFIG}", dir.display())));
     }
-    for file in OPTIONAL {
+    for file in OPTIONAL.into_iter().filter(|f| *f != TOKENIZER) {
         has(dir, file)?;
     }
     if !weights || has(dir, WEIGHTS)? {
@@ -101,6 +108,7 @@ fn whole(dir: &Path, weights: bool) -> Result<()> {
 /// Whether a file is there. Fails if a link is there whose file is not.
 fn has(dir: &Path, file: &str) -> Result<bool> {
     let path = dir.join(file);
+    files::regular(&path)?;
     match (path.is_file(), path.symlink_metadata().is_ok()) {
         (true, _) => Ok(true),
         (false, false) => Ok(false),

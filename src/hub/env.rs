@@ -14,8 +14,8 @@ const PATIENCE: u64 = 10;
 pub struct Env {
     /// The folder of all repositories.
     pub cache: Option<PathBuf>,
-    /// Whether nothing may be fetched.
-    pub offline: bool,
+    /// The variable that says that nothing may be fetched, if one does.
+    pub offline: Option<&'static str>,
     /// The server, without a slash at the end.
     pub endpoint: String,
     /// How long a server may be silent.
@@ -49,7 +49,8 @@ impl Env {
         let is_true = |name: &str| text(name).map(|v| ["1", "ON", "YES", "TRUE"].contains(&v.to_uppercase().as_str()));
         Self {
             cache: path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")).or_else(|| beside("hub")),
-            offline: is_true("HF_HUB_OFFLINE").or_else(|| is_true("TRANSFORMERS_OFFLINE")).unwrap_or(false),
+            // the first that is set has the say
+            offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find_map(|v| is_true(v).map(|on| on.then_some(v))).flatten(),
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned()).trim_end_matches('/').to_owned(),
             patience: Duration::from_secs(
                 text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|s| s.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE),
@@ -111,10 +112,10 @@ mod tests {
     #[test]
     fn switches_server_and_token() {
         for (value, offline) in [("1", true), ("on", true), ("True", true), ("yes", true), ("0", false), ("no", false), ("", false)] {
-            assert_eq!(env(&[("HF_HUB_OFFLINE", value)]).offline, offline, "{value}");
+            assert_eq!(env(&[("HF_HUB_OFFLINE", value)]).offline, offline.then_some("HF_HUB_OFFLINE"), "{value}");
         }
-        assert!(env(&[("TRANSFORMERS_OFFLINE", "1")]).offline);
-        assert!(!env(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]).offline);
+        assert_eq!(env(&[("TRANSFORMERS_OFFLINE", "1")]).offline, Some("TRANSFORMERS_OFFLINE"));
+        assert_eq!(env(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]).offline, None);
         assert_eq!(env(&[]).endpoint, "https://huggingface.co");
         assert_eq!(env(&[("HF_ENDPOINT", "http://h:1/")]).endpoint, "http://h:1");
         let dir = tempfile::tempdir().unwrap();

@@ -40,7 +40,10 @@ impl Name {
             return Err(Error::usage(format!("`{}` is no revision", revision.escape_debug()))
                 .hint("a revision is a branch, a tag, or the 40 figures of a commit"));
         }
-        Ok(Self { id: id.to_owned(), revision: revision.to_owned() })
+        // a commit is a number, however its figures are written
+        let lower = revision.to_ascii_lowercase();
+        let revision = if is_commit(&lower) { lower } else { revision.to_owned() };
+        Ok(Self { id: id.to_owned(), revision })
     }
 
     /// Its folder in the cache.
@@ -91,6 +94,9 @@ mod tests {
         ok("org/na-me_1.5", None, "org/na-me_1.5", "main");
         ok("org/name@v2", None, "org/name", "v2");
         ok("org/name", Some("refs/pr/1"), "org/name", "refs/pr/1");
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        ok("org/name@0123456789ABCDEF0123456789abcdef01234567", None, "org/name", commit);
+        ok("org/name@V2-ABC", None, "org/name", "V2-ABC");
         assert_eq!(Name::parse(Path::new("org/name"), None).unwrap().folder(), "models--org--name");
         assert_eq!(Name::parse(Path::new("gpt2"), None).unwrap().folder(), "models--gpt2");
         let both = parse("org/name@v2", Some("v3")).unwrap_err();

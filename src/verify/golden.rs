@@ -9,7 +9,6 @@ use std::path::Path;
 pub struct Golden {
     tensors: BTreeMap<String, Tensor>,
     max_new_tokens: Option<String>,
-    name: String,
 }
 
 /// Keys that are inputs or compared elsewhere; the rest is reported as not compared.
@@ -32,17 +31,18 @@ const KNOWN: &[&str] = &[
 /// How the keys of hidden states begin.
 const HIDDEN: [&str; 3] = ["hidden.encoder.", "hidden.encoder_global.", "hidden.decoder."];
 
+const LAYOUT: &str = "a golden is a safetensors file with `input_ids` and a reference's outputs";
+
 impl Golden {
     /// Reads the whole file.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let hint = "a golden is a safetensors file with `input_ids` and a reference's outputs";
-        let bytes = std::fs::read(path).map_err(|e| Error::new(format!("{name}: {e}")).hint(hint))?;
-        let damaged = |e: String| Error::new(format!("{name}: not a readable safetensors file ({e})")).hint(hint);
+        let bytes = std::fs::read(path).map_err(|e| Error::new(format!("{name}: {e}")).hint(LAYOUT))?;
+        let damaged = |e: String| Error::new(format!("{name}: not a readable safetensors file ({e})")).hint(LAYOUT);
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| damaged(e.to_string()))?;
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
         let max_new_tokens = header.metadata().as_ref().and_then(|m| m.get("max_new_tokens").cloned());
-        Ok(Self { tensors: tensors.into_iter().collect(), max_new_tokens, name })
+        Ok(Self { tensors: tensors.into_iter().collect(), max_new_tokens })
     }
 
     /// A tensor, if there is one.
@@ -76,7 +76,7 @@ impl Golden {
 
     /// `input_ids` without the positions that `attention_mask` leaves out.
     pub fn source(&self) -> Result<Vec<Vec<u32>>> {
-        let mut rows = self.sequences("input_ids")?.ok_or_else(|| Error::new(format!("{}: no `input_ids`", self.name)))?;
+        let mut rows = self.sequences("input_ids")?.ok_or_else(|| Error::new("no `input_ids`").hint(LAYOUT))?;
         if let Some(mask) = self.integers("attention_mask")? {
             for (row, mask) in rows.iter_mut().zip(mask) {
                 let n = mask.iter().take_while(|m| **m != 0).count();
@@ -99,5 +99,21 @@ impl Golden {
     /// `decoder_input_ids`.
     pub fn target(&self) -> Result<Option<Vec<Vec<u32>>>> {
         self.sequences("decoder_input_ids")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who opened it says where: an error with the path in it would name that twice.
+    #[test]
+    fn a_golden_without_inputs_says_what_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("g.safetensors");
+        let logits = Tensor::zeros((1, 2), DType::F32, &Device::Cpu).unwrap();
+        candle_core::safetensors::save(&std::collections::HashMap::from([("logits", logits)]), &path).unwrap();
+        let e = Golden::open(&path).unwrap().source().unwrap_err();
+        assert_eq!((e.message(), e.remedy()), ("no `input_ids`", Some(LAYOUT)));
     }
 }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 /// What a store knows of an adapter.
 pub(super) struct Adapted {
     pub summary: Summary,
+    /// Its adapter_config.json.
+    config: String,
     /// By tensor; tied tensors share theirs.
     changes: BTreeMap<String, Arc<Vec<Change>>>,
     /// Tensors whose changes somebody has read.
@@ -35,6 +37,7 @@ impl Store {
             }
             copies.into_iter().chain([name]).for_each(|n| drop(changes.insert(n, all.clone())));
         }
+        let config = adapter.config_file();
         let (file, number) = (adapter.into_file(), self.files.len());
         let mut instead: Vec<(String, Entry)> = Vec::new();
         for (name, tensor) in plan.replaced {
@@ -51,7 +54,7 @@ impl Store {
         }
         instead.into_iter().for_each(|(name, entry)| drop(self.tensors.insert(name, (number, entry))));
         self.files.push((file.name, file.bytes));
-        self.adapted = Some(Adapted { summary: plan.summary, changes, read: Mutex::default() });
+        self.adapted = Some(Adapted { summary: plan.summary, config, changes, read: Mutex::default() });
         Ok(self)
     }
 
@@ -110,6 +113,16 @@ impl Store {
             read.insert(name.to_owned());
         }
         Merged::new(numbers, shape, layout, changes).map(Some).map_err(|e| e.at(format!("adapter `{}`", adapted.summary.name)))
+    }
+
+    /// The error of a tensor that is finite in the checkpoint, and merged with the adapter holds `value`, which `what` is wrong with.
+    pub(super) fn overdone(&self, name: &str, (index, value): (usize, f32), what: &str) -> Error {
+        let Some(Adapted { summary, config, .. }) = &self.adapted else { return Error::new(format!("tensor `{name}` {what}")) };
+        Error::new(format!("{config}: merged with this adapter, tensor `{name}` of the base model holds {value:e} at index {index}{what}"))
+            .hint(format!(
+                "the adapter's numbers are too large: is `lora_alpha` ({}) or `r` ({}) mistyped? Else its training diverged",
+                summary.alpha, summary.rank
+            ))
     }
 
     /// Fails if the adapter changes a tensor that the model has not read.

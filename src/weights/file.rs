@@ -3,6 +3,7 @@
 use super::bytes::Bytes;
 use super::{Entry, header, matrix};
 use crate::error::{Error, Result};
+use crate::files;
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +22,7 @@ impl File {
     /// Maps a file. Fails if it is none of safetensors.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
+        files::regular(path)?;
         let file = std::fs::File::open(path).map_err(|e| Error::new(format!("{name}: {e}")))?;
         // SAFETY: the file is read-only for us; whoever changes it while we run changes our weights, as with any mapped file
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::new(format!("{name}: cannot be mapped: {e}")))?;
@@ -33,6 +35,11 @@ impl File {
             e.at(&name).hint("the file is damaged or not a safetensors file; fetch it again and compare its size and checksum")
         })?;
         Ok(Self { name, entries: entries.into_iter().collect(), bytes: Arc::new(bytes) })
+    }
+
+    /// All of its bytes.
+    pub fn stored(&self) -> &[u8] {
+        self.bytes.get()
     }
 
     /// The numbers of a tensor as f32, row-major. Fails if it holds another kind of numbers, or one that is not finite.

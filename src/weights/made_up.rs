@@ -45,6 +45,11 @@ impl Store {
         Self::empty(Some(MadeUp::Blueprint))
     }
 
+    /// Whether its numbers are made up.
+    pub fn is_random(&self) -> bool {
+        matches!(self.made_up, Some(MadeUp::Random(_)))
+    }
+
     /// Whether it has no numbers.
     pub fn is_blueprint(&self) -> bool {
         matches!(self.made_up, Some(MadeUp::Blueprint))

@@ -176,8 +176,17 @@ impl Weights {
         let numbers = moved.as_ref().map_or(numbers, |m| m);
         let (made, bad) = f(&View { numbers, first, apart, layout: form.layout });
         self.store.mark(full);
+        let whose = |b: &NotFinite| {
+            let mut own = [0.0];
+            stored.fill(b.index, &mut own);
+            merged.is_some() && own[0].is_finite()
+        };
         match bad {
             None => Ok(made),
+            Some(b) if whose(&b) => {
+                let what = if b.value.is_finite() { ", beyond the largest bf16" } else { "" };
+                Err(self.store.overdone(full, (b.index, b.value), what))
+            }
             Some(b) if b.value.is_finite() => {
                 Err(Error::new(format!("{path}: tensor `{full}` holds {:e} at index {}, beyond the largest bf16", b.value, b.index))
                     .hint("use `--dtype f32`"))
@@ -201,7 +210,7 @@ pub(super) fn numbers(path: &str, full: &str, bytes: &Bytes, entry: &Entry) -> R
 }
 
 /// Fails if a number is not finite.
-pub(super) fn finite(path: &str, full: &str, numbers: &[f32]) -> Result<()> {
+fn finite(path: &str, full: &str, numbers: &[f32]) -> Result<()> {
     let bad = numbers.iter().position(|x| !x.is_finite());
     bad.map_or(Ok(()), |i| Err(damaged(path, full, i, numbers[i])))
 }

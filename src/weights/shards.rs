@@ -1,6 +1,7 @@
 //! Which files an index names.
 
 use crate::error::{Error, Result};
+use crate::files;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -18,13 +19,16 @@ pub(super) fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
 pub fn shards_named(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
     let at = index.display();
     let bad = |what: String| Error::new(format!("{at}: {what}")).hint("the index must hold `weight_map`: {tensor: file}");
-    let text = std::fs::read_to_string(index).map_err(|e| bad(e.to_string()))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let text = files::read(index)?.ok_or_else(|| bad("no such file".into()))?;
+    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
     let map = json["weight_map"].as_object().ok_or_else(|| bad("no `weight_map`".into()))?;
     let mut files = BTreeSet::new();
     for (tensor, file) in map {
         let file = file.as_str().ok_or_else(|| bad(format!("`{tensor}` names no file")))?;
-        if file.contains(['/', '\\']) || file == ".." {
+        if file.is_empty() {
+            return Err(bad(format!("`weight_map`: `{tensor}` names the file \"\"")));
+        }
+        if file.contains(['/', '\\']) || file == ".." || file == "." {
             return Err(bad(format!("`{tensor}` points outside the directory: `{file}`")));
         }
         files.insert(dir.join(file));

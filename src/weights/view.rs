@@ -117,7 +117,9 @@ impl Weights {
             merged.fill(0, &mut out);
             drop(merged);
             numbers = out;
-            matrix::finite(path, &full, &numbers)?;
+            if let Some(i) = numbers.iter().position(|x| !x.is_finite()) {
+                return Err(self.store.overdone(&full, (i, numbers[i]), ""));
+            }
         }
         if let Some(seed) = self.store.moved {
             let mut out = vec![0.0; numbers.len()];

@@ -5,6 +5,11 @@ use super::{INSPECT, fine};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+/// Makes a pipe that nobody writes to.
+fn pipe(at: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(at).status().unwrap().success());
+}
+
 /// Puts a fixture into the cache by hand, as huggingface_hub would.
 fn cached(home: &Home, revision: &str, fixture: &str) {
     let (blobs, snapshot) = (home.repository().join("blobs"), home.snapshot());
@@ -28,6 +33,7 @@ fn a_name_is_found_in_the_cache() {
     assert!(ran.out.starts_with("org/tiny\n") && ran.err.is_empty(), "{ran:?}");
     fine(&home.run(&["inspect", "-m", &format!("org/tiny@{COMMIT}")], &[("HF_HUB_OFFLINE", "1")]));
     fine(&home.run(&["inspect", "-m", "org/tiny", "--revision", COMMIT], &[]));
+    fine(&home.run(&["inspect", "-m", "org/tiny", "--revision", &COMMIT.to_uppercase()], &[]));
     let hub = home.dir.path().join("home/hub");
     let elsewhere = home.run(&INSPECT, &[("HF_HUB_CACHE", hub.to_str().unwrap()), ("HF_HOME", "/nowhere")]);
     fine(&elsewhere);
@@ -35,8 +41,46 @@ fn a_name_is_found_in_the_cache() {
         .says(1, &["`org/tiny`", "not in the Hugging Face cache `/nowhere`", "`--download`"]);
     home.run(&[&INSPECT[..], &["--revision", "v3"]].concat(), &[]).says(1, &["has no revision `v3`; there is `main`", "`--download`"]);
     home.run(&["inspect", "-m", "org/other"], &[("HF_HUB_OFFLINE", "1")]).says(1, &["`org/other`", "HF_HUB_OFFLINE is set"]);
+    home.run(&["inspect", "-m", "org/other"], &[("TRANSFORMERS_OFFLINE", "1")]).says(1, &["`org/other`", "TRANSFORMERS_OFFLINE is set"]);
+    home.run(&["inspect", "-m", "org/other", "--download"], &[("TRANSFORMERS_OFFLINE", "1")])
+        .says(2, &["contradicts TRANSFORMERS_OFFLINE"]);
     let unknown = format!("org/tiny@{}", "f".repeat(40));
     home.run(&["inspect", "-m", &unknown], &[]).says(1, &["has no files of revision `ffff"]);
+}
+
+/// Nothing is waited for: what is no file is an error.
+#[test]
+fn what_is_no_file_is_told() {
+    let not = "a pipe, a socket or a device, not a file";
+    let home = Home::new();
+    cached(&home, "main", "bart-text");
+    let reference = home.repository().join("refs/main");
+    std::fs::remove_file(&reference).unwrap();
+    pipe(&reference);
+    home.run(&INSPECT, &[]).says(1, &["`org/tiny`", "refs/main: ", not]);
+    std::fs::remove_file(&reference).unwrap();
+    symlink("main", &reference).unwrap();
+    home.run(&INSPECT, &[]).says(1, &["`org/tiny`", "refs/main: ", "check the file's permissions"]);
+    let home = Home::new();
+    cached(&home, "main", "bart-text");
+    for (file, made) in [("config.json", not), ("model.safetensors", "a directory, not a file")] {
+        let at = home.snapshot().join(file);
+        std::fs::remove_file(&at).unwrap();
+        if made == not {
+            pipe(&at)
+        } else {
+            std::fs::create_dir(&at).unwrap()
+        }
+        for model in ["org/tiny", home.snapshot().to_str().unwrap()] {
+            home.run(&["inspect", "-m", model], &[]).says(1, &[file, made, "hint: "]);
+        }
+        std::fs::remove_file(&at).or_else(|_| std::fs::remove_dir(&at)).unwrap();
+        symlink(Path::new("../../blobs").join(etag(file)), &at).unwrap();
+    }
+    // an index that names no file
+    std::fs::remove_file(home.snapshot().join("model.safetensors")).unwrap();
+    std::fs::write(home.snapshot().join("model.safetensors.index.json"), r#"{"weight_map": {"a.b": ""}}"#).unwrap();
+    home.run(&INSPECT, &[]).says(1, &["model.safetensors.index.json: `weight_map`: `a.b` names the file \"\"", "hint: "]);
 }
 
 #[test]
@@ -95,12 +139,21 @@ fn a_part_of_a_snapshot_is_not_taken_for_the_whole() {
     std::fs::remove_file(home.snapshot().join("model.safetensors")).unwrap();
     fine(&home.run(&[&INSPECT[..], &["--random-weights"]].concat(), &[]));
     // a link that leads nowhere is not a file that is not needed
-    for gone in ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"] {
+    for gone in ["config.json", "model.safetensors", "generation_config.json"] {
         let home = Home::new();
         cached(&home, "main", "bart-text");
         std::fs::remove_file(home.repository().join("blobs").join(etag(gone))).unwrap();
         home.run(&INSPECT, &[]).says(1, &[gone, "leads to a file that is not there", "`--download`"]);
     }
+    // unless nobody needs it
+    let home = Home::new();
+    cached(&home, "main", "bart-text");
+    std::fs::remove_file(home.repository().join("blobs").join(etag("tokenizer.json"))).unwrap();
+    std::fs::write(home.dir.path().join("doc"), "5 6 7").unwrap();
+    let doc = home.dir.path().join("doc");
+    let decode = ["decode", "-m", "org/tiny", "--max-new-tokens", "2", doc.to_str().unwrap()];
+    fine(&home.run(&[&decode[..], &["--ids"]].concat(), &[]));
+    home.run(&decode, &[]).says(1, &["tokenizer.json` leads to a file that is not there", "`--download`", "`--ids`"]);
     // shards that the index names
     let home = Home::new();
     cached(&home, "main", "bart-text");

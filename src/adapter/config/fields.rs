@@ -181,8 +181,14 @@ impl Fields<'_> {
 
     /// PEFT's rule: the key matches the end of a module's name, after a dot or from the start.
     pub fn patterns<T>(&self, key: &str, read: impl Fn(&str, &Value) -> Result<T>) -> Result<Vec<(Regex, T)>> {
-        let Some(value) = self.given(key) else { return Ok(Vec::new()) };
-        let map = value.as_object().ok_or_else(|| wrong(format!("`{key}` must be a table of names, not {value}")))?;
+        let map = match self.0.get(key) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Object(map)) => map,
+            Some(other) => {
+                let what = format!("`{key}` must be a table of names, not {other}");
+                return Err(wrong(what).hint(format!("for instance `\"{key}\": {{\"q_proj\": 4}}`, or `{{}}` for none")));
+            }
+        };
         map.iter()
             .map(|(name, v)| Ok((expression(key, name, &format!(r"^(?:.*\.)?(?:{name})$"))?, read(&format!("{key}.{name}"), v)?)))
             .collect()

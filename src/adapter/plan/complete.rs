@@ -11,7 +11,13 @@ impl Making<'_> {
     /// Fails if a place has no tensor.
     pub(super) fn complete(&self, low: &BTreeSet<String>) -> Result<()> {
         let (c, file) = (&self.adapter.config, &self.adapter.file.name);
-        let having = || low.iter().chain(self.adapter.modules.iter().filter(|(_, p)| p.contains_key(&Part::Tokens)).map(|(m, _)| m));
+        let tokens: Vec<&String> = self.adapter.modules.iter().filter(|(_, p)| p.contains_key(&Part::Tokens)).map(|(m, _)| m).collect();
+        if let Some(table) = c.lost_tokens(tokens.iter().copied()) {
+            let of = table.map_or(String::new(), |t| format!(" of `{t}`"));
+            let what = format!("no tensor `token_adapter.trainable_tokens_delta`{of}, which `trainable_token_indices` of {CONFIG} names");
+            return Err(Error::new(format!("{file}: {what}")).hint(INCOMPLETE));
+        }
+        let having = || low.iter().chain(tokens.iter().copied());
         if let Some(target) = c.missed(having().collect::<Vec<_>>().into_iter()) {
             return Err(Error::new(format!("{file}: no tensor of `{target}`, which `target_modules` of {CONFIG} names")).hint(INCOMPLETE));
         }
@@ -68,4 +74,4 @@ impl Making<'_> {
     }
 }
 
-const INCOMPLETE: &str = "the adapter's file is incomplete, or adapter_config.json belongs to another";
+const INCOMPLETE: &str = "the adapter's file is incomplete, or adapter_config.json belongs to another: save both anew with PEFT";

@@ -130,6 +130,12 @@ fn what_is_covered_by_the_configuration_must_be_there() {
         ("rank_pattern", json!({"0.q": 3}), "asks for rank 3"),
         ("rank_pattern", json!({r"layers\.1\.q": 1}), "asks for rank 1"),
         ("r", json!(4), "asks for rank 4"),
+        (
+            "trainable_token_indices",
+            json!({"shared": [1]}),
+            "lora/adapter_model.safetensors: no tensor `token_adapter.trainable_tokens_delta` of `shared`, which `trainable_token_indices` of adapter_config.json names | the adapter's file is incomplete",
+        ),
+        ("trainable_token_indices", json!([1, 2]), "no tensor `token_adapter.trainable_tokens_delta`, which `trainable_token_indices` of"),
     ] {
         let said = said(&all, key, value);
         assert!(said.contains(wanted), "{key}: {said}");
@@ -141,6 +147,61 @@ fn what_is_covered_by_the_configuration_must_be_there() {
     let mut config = config();
     config["layers_to_transform"] = json!([0]);
     assert!(World::new(&base(), &one, &config).store(true, Held::default()).is_ok());
+}
+
+/// Numbers that no weight can be are the adapter's fault, not the base model's.
+#[test]
+fn scales_beyond_all_weights_are_the_adapters_fault() {
+    let world = |alpha: f64, keys: Value| {
+        let mut config = config();
+        config["lora_alpha"] = alpha.into();
+        keys.as_object().unwrap().iter().for_each(|(k, v)| config[k] = v.clone());
+        World::new(&base(), &q(), &config)
+    };
+    let said = world(1e39, json!({})).said(true);
+    let wanted = "lora/adapter_config.json: `lora_alpha` is 1e39: over rank 2 that multiplies the change of `model.layers.0.q` by 5e38, beyond the largest f32 | is a digit";
+    assert!(said.starts_with(wanted), "{said}");
+    let said = world(4.0, json!({"alpha_pattern": {"1.q": -1e300}})).said(true);
+    assert!(said.contains("`alpha_pattern` is -1e300: over rank 2 that multiplies the change of `model.layers.1.q`"), "{said}");
+    // a scale that an f32 holds, and sums that none holds, wherever they are read
+    let name = "model.layers.0.q.weight";
+    let form = Form::whole((4, 4), Layout::OutIn);
+    for weights in [Precision::F32, Precision::Bf16] {
+        let store = world(6.7e38, json!({})).store(true, Held { weights, ..Held::default() }).unwrap();
+        for e in [store.root().get(name, &[4, 4]).unwrap_err(), store.root().packed(name, &form, None).map(drop).unwrap_err()] {
+            let wanted = "adapter_config.json: merged with this adapter, tensor `model.layers.0.q.weight` of the base model holds ";
+            assert!(e.message().contains(wanted) && e.message().contains("inf at index "), "{e}");
+            assert!(e.remedy().is_some_and(|r| r.contains("`lora_alpha` (6") && r.contains("`r` (2)")), "{e}");
+        }
+    }
+    // beyond bf16 alone
+    let exact = by_hand(name, [Q[0], Q[1]]).iter().zip(numbers(name, &[4, 4])).map(|(m, w)| ((m - w) / 2.0).abs()).fold(0.0, f32::max);
+    let store =
+        world(2.0 * f64::from(3.4e38 / exact), json!({})).store(true, Held { weights: Precision::Bf16, ..Held::default() }).unwrap();
+    assert!(store.root().get(name, &[4, 4]).is_ok());
+    let e = store.root().packed(name, &form, None).map(drop).unwrap_err();
+    assert!(e.message().contains("adapter_config.json: merged") && e.message().ends_with(", beyond the largest bf16"), "{e}");
+}
+
+#[test]
+fn files_that_are_none_are_told() {
+    let world = merged();
+    let lora = world.0.path().join("lora");
+    let said = |path: &Path| Adapter::open(path).map(drop).unwrap_err();
+    let file = said(&lora.join(CONFIG));
+    assert!(file.message().ends_with("adapter_config.json: a file, not a directory"), "{file}");
+    assert!(file.remedy().is_some_and(|r| r.contains("takes a directory")), "{file}");
+    for text in ["", "{", "[]"] {
+        std::fs::write(lora.join(CONFIG), text).unwrap();
+        let e = said(&lora);
+        assert!(
+            e.message().contains("lora/adapter_config.json: not ") && e.remedy().is_some_and(|r| r.contains("save the adapter anew")),
+            "{e}"
+        );
+    }
+    std::fs::remove_file(lora.join(CONFIG)).unwrap();
+    std::fs::create_dir(lora.join(CONFIG)).unwrap();
+    assert!(said(&lora).message().ends_with("adapter_config.json: a directory, not a file"));
 }
 
 #[test]
@@ -160,6 +221,8 @@ fn configurations_that_cannot_be_merged_are_told() {
         ("rank_pattern", json!({"q": 0}), "`rank_pattern.q` must be a whole number of at least 1, not 0"),
         ("alpha_pattern", json!({"q": null}), "`alpha_pattern.q` must be a number, not null"),
         ("alpha_pattern", json!([1]), "`alpha_pattern` must be a table of names, not [1]"),
+        ("rank_pattern", json!([]), "`rank_pattern` must be a table of names, not []"),
+        ("alpha_pattern", json!(""), "`alpha_pattern` must be a table of names, not \"\""),
         ("rank_pattern", json!({"(": 1}), "`rank_pattern`: `(` is no regular expression that this program reads"),
         ("target_modules", json!("("), "`target_modules`: `(` is no regular expression that this program reads"),
         ("target_modules", json!([1]), "`target_modules` must be a list of names, not [1]"),
@@ -191,6 +254,8 @@ fn configurations_that_cannot_be_merged_are_told() {
         ("frobnicate", json!([])),
         ("layer_replication", json!(null)),
         ("loftq_config", json!({})),
+        ("rank_pattern", json!({})),
+        ("alpha_pattern", json!(null)),
         ("init_lora_weights", json!("gaussian")),
         ("lora_alpha", json!(2.5)),
         ("r", json!(u64::MAX)),

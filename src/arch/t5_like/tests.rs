@@ -69,6 +69,7 @@ fn what_makes_no_sense_is_refused() {
         ("t5", json!({"relative_attention_num_buckets": 3}), "relative_attention_num_buckets"),
         ("t5", json!({"relative_attention_max_distance": 4}), "relative_attention_max_distance"),
         ("t5", json!({"layer_norm_epsilon": -1.0}), "layer_norm_epsilon"),
+        ("longt5", json!({"layer_norm_epsilon": 1e308}), "layer_norm_epsilon"),
         ("t5", json!({"architectures": ["T5EncoderModel"]}), "T5EncoderModel"),
         ("t5", json!({"architectures": ["LongT5ForConditionalGeneration"]}), "LongT5ForConditionalGeneration"),
         ("t5", json!({"is_encoder_decoder": false}), "is_encoder_decoder"),

@@ -1,6 +1,6 @@
 //! One layer of trax alone, as its goldens have them: `model_type` "trax_layer".
 
-use super::super::parse;
+use super::super::{epsilon, parse};
 use super::EPS;
 use super::attention::Attention;
 use super::feed_forward;
@@ -100,7 +100,7 @@ impl Layer {
             }
             "LayerNorm" => {
                 let centred = args["center"] != json!(false);
-                Ok(Self::Norm(LayerNorm::load_scale(w, d, args["epsilon"].as_f64().unwrap_or(EPS), centred)?))
+                Ok(Self::Norm(LayerNorm::load_scale(w, d, epsilon("epsilon", args["epsilon"].as_f64().unwrap_or(EPS))?, centred)?))
             }
             "PositionalEncoding" => Ok(Self::Positions(Positions::learned(w, (number("max_len", Some(2048))?, d), 0)?)),
             "SinCosPositionalEncoding" => Ok(Self::Positions(Positions::waves(d)?)),

@@ -37,8 +37,12 @@ pub fn fit(document: &Encoded, room: Option<Room>, overflow: Overflow) -> Result
     };
     let around = n_input - body;
     let Some(free) = room.tokens.checked_sub(around).filter(|f| *f > 0) else {
-        return Err(Error::new(format!("what surrounds the document takes {around} tokens, {}", room.told()))
-            .hint("shorten `--template` or `--source-prefix`, or ask for fewer new tokens"));
+        // an encoder's window has no room for new tokens in it, and no template before it
+        let hint = match room.tokens == room.limit {
+            true => "shorten `--source-prefix`; `--source-prefix ''` leaves config.json's out",
+            false => "shorten `--template` or `--source-prefix`, or ask for fewer new tokens",
+        };
+        return Err(Error::new(format!("what surrounds the document takes {around} tokens, {}", room.told())).hint(hint));
     };
     match overflow {
         Overflow::Error => Err(room.exceeded(n_input)),
@@ -135,7 +139,10 @@ mod tests {
         let codec = Codec::text(words(), "sum : ", "").unwrap();
         let error = fit(&codec.encode("a b c").unwrap(), room(4), Overflow::Error).unwrap_err();
         assert_eq!(error.message(), "what surrounds the document takes 4 tokens, the model reads at most 4");
-        assert!(error.remedy().unwrap().contains("`--source-prefix`"));
+        // an encoder's whole window is the document's: fewer new tokens are no remedy
+        assert_eq!(error.remedy(), Some("shorten `--source-prefix`; `--source-prefix ''` leaves config.json's out"));
+        let error = fit(&codec.encode("a b c").unwrap(), Some(Room { tokens: 4, limit: 9 }), Overflow::Error).unwrap_err();
+        assert_eq!(error.remedy(), Some("shorten `--template` or `--source-prefix`, or ask for fewer new tokens"));
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn resuming_gives_the_file_of_an_unbroken_run() {
         let args = args(&resume);
         let generation = Generation::resolve(None, &serde_json::json!({"eos_token_id": 2}), &args.generate.overrides()).unwrap();
         let mut partial =
-            Partial::create(&path, Some(&settings(&args, ("the embedded one".to_owned(), None), &generation).unwrap())).unwrap();
+            Partial::create(&path, Some(&settings(&args, ("the embedded one".to_owned(), None, None), &generation).unwrap())).unwrap();
         partial.write(&whole[..cut]).unwrap();
         drop(partial);
         assert_eq!(run(&resume).exit.unwrap(), Exit::SomeFailed);
@@ -190,7 +190,7 @@ fn a_prefix_of_the_checkpoint_is_part_of_every_document() {
     let resume = |words: &[&str]| {
         let words = [&[records.as_str(), "-o", &output, "--resume"], words].concat();
         let generation = Generation { eos: vec![2], max_length: 5, default_length: false, ..Generation::default() };
-        let was = settings(&args(&words), ("the embedded one".to_owned(), Some("sum: ")), &generation).unwrap();
+        let was = settings(&args(&words), ("the embedded one".to_owned(), None, Some("sum: ")), &generation).unwrap();
         let path = Path::new(&output);
         let mut partial = Partial::create(path, Some(&was)).unwrap();
         partial.write(&text).unwrap();
