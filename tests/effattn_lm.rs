@@ -325,7 +325,11 @@ fn a_wrong_configuration_is_refused_with_a_remedy() {
             "24 features do not split into 5 heads",
             "`n_heads` divides `d_model`, or `d_head` says how wide a head is",
         ),
-        (json!({"layer_norm_epsilon": -1e-5}), "`layer_norm_epsilon` is -0.00001", "it is added to a variance: 0 or a little more"),
+        (
+            json!({"layer_norm_epsilon": -1e-5}),
+            "`layer_norm_epsilon` is -1e-5, not between 0 and the largest f32",
+            "it is added to a variance, or to a mean of squares: 0 or a little more, such as 1e-5",
+        ),
         (json!({"init_mem": "full"}), "`init_mem` is \"full\"", "it is \"empty\" or \"zeros\""),
         (json!({"n_layers": 0}), "`n_layers` is 0, not between 1 and 4096", "is a size mistyped?"),
     ] {

@@ -111,10 +111,12 @@ fn rounding_is_weighed_and_hides_no_mistake() {
 #[test]
 fn sequences_of_other_lengths_differ() {
     let dir = copy("t5-plain", |_| ());
+    let greedy = effattn::verify::Golden::open(&dir.path().join("expected.safetensors")).and_then(|g| g.sequences("greedy"));
+    let greedy = greedy.expect("a golden").expect("a sequence");
     let at = dir.path().join("generation_config.json");
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/t5-plain/generation_config.json");
     let mut settings: Value = serde_json::from_slice(&std::fs::read(from).expect("the fixture is whole")).expect("JSON");
-    settings["eos_token_id"] = (0..64).collect();
+    settings["eos_token_id"] = greedy[0][3].into();
     std::fs::write(&at, settings.to_string()).expect("the directory is writable");
     let (model, golden) = (path(&dir, ""), path(&dir, "expected.safetensors"));
     let out = effattn(&["verify", "-m", &model, "--golden", &golden]);
