@@ -251,9 +251,9 @@ pub struct VerifyArgs {
     /// Largest absolute difference that passes, of logits, hidden states and scores
     #[arg(long, value_name = "X", default_value_t = 1e-4)]
     pub atol: f64,
-    /// Hold every output to `--atol`, also where moving each weight by a unit in its last place takes it about as far off as it is
+    /// Let an output beyond `--atol` pass if moving each weight by a unit in its last place takes it about as far (up to eight more runs)
     #[arg(long)]
-    pub strict: bool,
+    pub rounding: bool,
     /// Compare what this program does by default, not what it does to be equal to the reference (`--reference-quirks` is on otherwise)
     #[arg(long, conflicts_with = "reference_quirks")]
     pub mended: bool,

@@ -25,7 +25,7 @@ pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
         Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
         None => {
             let mut report = verify(&open(found.as_ref(), &weights, 0)?, &args.golden, args.atol)?;
-            if !args.strict && !weights.random_weights && rounding::may_explain(&report) {
+            if args.rounding && !weights.random_weights && rounding::may_explain(&report) {
                 rounding::weigh(&mut report, &args.golden, args.atol, |seed| open_moved(found.as_ref(), &weights, seed))?;
             }
             report
@@ -72,10 +72,7 @@ pub fn text(report: &Report, atol: f64) -> String {
     }
     out + &match report.checks.iter().find(|c| !c.holds()) {
         None if excused > 0 => {
-            format!(
-                "all {} outputs agree but for rounding (tolerance {atol:.0e}, which alone they do not meet: `--strict`)\n",
-                report.checks.len()
-            )
+            format!("all {} outputs agree but for rounding (tolerance {atol:.0e}, which alone they do not meet)\n", report.checks.len())
         }
         None => format!("all {} outputs agree (tolerance {atol:.0e})\n", report.checks.len()),
         Some(first) => format!(
