@@ -68,6 +68,9 @@ fn a_tolerance_that_is_no_number_is_a_mistake() {
     let golden = path(&dir, "expected.safetensors");
     assert_eq!(said(&["verify", "-m", &path(&dir, ""), "--golden", &golden, "--atol", "nan"]).0, Some(2));
     assert_eq!(effattn(&["verify", "-m", &path(&dir, ""), "--golden", &golden]).status.code(), Some(0));
+    let layer = copy("trax-layer-favor", |_| ());
+    let (code, message) = said(&["verify", "-m", &path(&layer, ""), "--golden", &path(&layer, "expected.safetensors"), "--rounding"]);
+    assert!(code == Some(2) && message.contains("a layer alone"), "{message}");
 }
 
 #[test]
@@ -93,15 +96,17 @@ fn quirks_are_on_for_verify_and_off_when_mended() {
 /// Without `--rounding` the tolerance is absolute; with it rounding passes, sequences and a changed model do not.
 #[test]
 fn rounding_is_weighed_where_asked_for_and_hides_no_mistake() {
-    let verify = |epsilon: f64, more: &[&str]| {
+    let run = |epsilon: f64, more: &[&str]| {
         let dir = copy("t5-plain", |config| config["layer_norm_epsilon"] = json!(epsilon));
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/t5-plain/generation_config.json");
         std::fs::copy(from, dir.path().join("generation_config.json")).expect("the fixture is whole");
         let (model, golden) = (path(&dir, ""), path(&dir, "expected.safetensors"));
-        said(&[&["verify", "-m", &model, "--golden", &golden][..], more].concat()).0
+        effattn(&[&["verify", "-m", &model, "--golden", &golden][..], more].concat())
     };
+    let verify = |epsilon, more: &[&str]| run(epsilon, more).status.code();
+    let hints = |more: &[&str]| String::from_utf8_lossy(&run(1e-6, more).stdout).contains("`--rounding` weighs");
     assert_eq!(verify(1e-6, &[]), Some(0));
-    assert_eq!(verify(1e-6, &[]), Some(0));
+    assert_eq!([&["--atol", "1e-9"][..], &["--atol", "1e-9", "--rounding"], &[]].map(hints), [true, false, false]);
     assert_eq!(verify(1e-6, &["--atol", "1e-9"]), Some(4), "no rounding unless asked for");
     assert_eq!(verify(1e-6, &["--atol", "1e-9", "--rounding"]), Some(0));
     assert_eq!(verify(1e-4, &["--atol", "1e-9", "--rounding"]), Some(4), "another epsilon is no rounding");

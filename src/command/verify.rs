@@ -21,18 +21,30 @@ pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     }
     weights.reference_quirks = !args.mended;
     let found = located(&args.model, common)?;
+    let mut unweighed = false;
     let report = match found.as_ref().map(|f| Checkpoint::layer(&f.dir, &super::options(&weights, 0))).transpose()?.flatten() {
+        Some(_) if args.rounding => {
+            return Err(Error::usage("`--rounding` weighs whole models, and this is a layer alone")
+                .hint("leave it out; `--atol` sets the tolerance"));
+        }
         Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
         None => {
             let mut report = verify(&open(found.as_ref(), &weights, 0)?, &args.golden, args.atol)?;
-            if args.rounding && !weights.random_weights && rounding::may_explain(&report) {
+            unweighed = !weights.random_weights && rounding::may_explain(&report);
+            if args.rounding && unweighed {
+                unweighed = false;
                 rounding::weigh(&mut report, &args.golden, args.atol, |seed| open_moved(found.as_ref(), &weights, seed))?;
             }
             report
         }
     };
     match args.format {
-        ReportFormat::Text => write!(out, "{}", text(&report, args.atol))?,
+        ReportFormat::Text => {
+            write!(out, "{}", text(&report, args.atol))?;
+            if unweighed {
+                writeln!(out, "hint: numbers differ and no sequence does: `--rounding` weighs whether rounding alone explains it")?;
+            }
+        }
         ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,
     }
     Ok(if report.holds() { Exit::Success } else { Exit::Gate })
