@@ -30,7 +30,7 @@ pub struct Checkpoint {
     pub dir: Option<PathBuf>,
     /// The model.
     pub model: Box<dyn Model>,
-    /// tokenizer.json, if there is one.
+    /// tokenizer.json, if there is one and it was asked for ([`Options::ids`]).
     pub tokenizer: Option<Tokenizer>,
     /// config.json.
     pub config: Value,
@@ -147,7 +147,12 @@ impl Checkpoint {
             Error::new(format!("{}: no config.json", dir.display()))
                 .hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
         })?;
-        let files = Files { config: &config, set, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
+        let files = Files {
+            config: &config,
+            set,
+            generation_config: read("generation_config.json")?,
+            tokenizer: if options.ids { None } else { read("tokenizer.json")? },
+        };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         let loaded = Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
@@ -174,7 +179,7 @@ impl Checkpoint {
             config: shipped.config,
             set: None,
             generation_config: Some(shipped.generation_config.to_vec()),
-            tokenizer: Some(shipped.tokenizer.to_vec()),
+            tokenizer: (!options.ids).then(|| shipped.tokenizer.to_vec()),
         };
         Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights), options)
     }

@@ -29,7 +29,7 @@ pub use batch::BatchSize;
 pub use fit::Overflow;
 pub use generate::GenerateArgs;
 
-use super::{Exit, located, open};
+use super::{Exit, located, open, open_ids};
 use crate::adapter::Summary;
 use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::CommonArgs;
@@ -56,6 +56,7 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
         output::check(path, args.output.resume)?;
     }
     let found = located(&args.model, common)?;
+    let open = if args.input.ids { open_ids } else { open };
     decode(args, common.quiet, open(found.as_ref(), &args.model.weights, args.seed)?, out, &System::start())
 }
 

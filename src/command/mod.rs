@@ -69,9 +69,14 @@ fn open(found: Option<&Found>, weights: &WeightArgs, seed: u64) -> Result<Checkp
     opened(found, &options(weights, seed))
 }
 
+/// The same for texts that are token ids: tokenizer.json is not looked at.
+fn open_ids(found: Option<&Found>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
+    opened(found, &Options { ids: true, ..options(weights, seed) })
+}
+
 /// The same with every weight moved by a unit in its last place, as `moved` draws.
 fn open_moved(found: Option<&Found>, weights: &WeightArgs, moved: u64) -> Result<Checkpoint> {
-    opened(found, &Options { moved: Some(moved), ..options(weights, 0) })
+    opened(found, &Options { moved: Some(moved), ids: true, ..options(weights, 0) })
 }
 
 fn opened(found: Option<&Found>, options: &Options) -> Result<Checkpoint> {
@@ -96,5 +101,6 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         attention: weights.attention,
         moved: None,
         adapter: weights.adapter.clone(),
+        ids: false,
     }
 }

@@ -1,6 +1,6 @@
 //! `effattn verify`: a model against stored outputs of its reference implementation.
 
-use super::{Exit, located, open, open_moved};
+use super::{Exit, located, open_ids, open_moved};
 use crate::checkpoint::Checkpoint;
 use crate::cli::{CommonArgs, Dtype, ReportFormat, VerifyArgs};
 use crate::error::{Error, Result};
@@ -24,7 +24,8 @@ pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     let report = match found.as_ref().map(|f| Checkpoint::layer(&f.dir, &super::options(&weights, 0))).transpose()?.flatten() {
         Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
         None => {
-            let mut report = verify(&open(found.as_ref(), &weights, 0)?, &args.golden, args.atol)?;
+            // what is compared are ids
+            let mut report = verify(&open_ids(found.as_ref(), &weights, 0)?, &args.golden, args.atol)?;
             if args.rounding && !weights.random_weights && rounding::may_explain(&report) {
                 rounding::weigh(&mut report, &args.golden, args.atol, |seed| open_moved(found.as_ref(), &weights, seed))?;
             }
