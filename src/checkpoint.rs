@@ -3,6 +3,7 @@
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::fingerprint::fingerprint;
 use crate::hub::{Found, Snapshot};
 use crate::model::Model;
 use crate::weights::{Held, Store};
@@ -42,6 +43,8 @@ pub struct Checkpoint {
     pub store: Arc<Store>,
     /// How the model holds its numbers.
     pub held: Held,
+    /// What its files beside the weights hold, each in one number: `config`, and of those that there are and are read, `generation-config` and `tokenizer`.
+    pub texts: Vec<(&'static str, u64)>,
 }
 
 /// What is known of a checkpoint before its weights are read. The model tells sizes; it has no numbers and cannot run.
@@ -162,6 +165,11 @@ impl Checkpoint {
         Ok(Self { dir: Some(dir.to_owned()), ..loaded })
     }
 
+    /// What its files hold, in a number each: those of [`Checkpoint::texts`], and `weights` ([`Store::fingerprint`]) unless they are made up.
+    pub fn fingerprints(&self) -> Vec<(&'static str, u64)> {
+        self.texts.iter().copied().chain(self.store.fingerprint().map(|weights| ("weights", weights))).collect()
+    }
+
     /// What the user should know of its adapter, if it has one.
     pub fn adapter_notes(&self) -> Vec<String> {
         let Some(adapter) = self.store.adapter() else { return Vec::new() };
@@ -185,6 +193,7 @@ impl Checkpoint {
     }
 
     fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Self> {
+        let texts = files.fingerprints();
         let mut config = json("config.json", files.config)?;
         files.set.into_iter().for_each(|set| merge(&mut config, set));
         let generation_config = files.generation_config.map(|g| json("generation_config.json", &g)).transpose()?;
@@ -215,6 +224,7 @@ impl Checkpoint {
             unread: loaded.unread,
             store,
             held,
+            texts,
         })
     }
 }
@@ -226,6 +236,17 @@ struct Files<'a> {
     set: Option<&'a Value>,
     generation_config: Option<Vec<u8>>,
     tokenizer: Option<Vec<u8>>,
+}
+
+impl Files<'_> {
+    fn fingerprints(&self) -> Vec<(&'static str, u64)> {
+        let all = [
+            ("config", Some(self.config)),
+            ("generation-config", self.generation_config.as_deref()),
+            ("tokenizer", self.tokenizer.as_deref()),
+        ];
+        all.into_iter().filter_map(|(name, text)| Some((name, fingerprint(&[text?])))).collect()
+    }
 }
 
 /// config.json with the decoder's start token: where there is a generation_config.json, its `decoder_start_token_id`, else its `bos_token_id`

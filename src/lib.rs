@@ -52,6 +52,7 @@ pub mod decode;
 pub mod document;
 pub mod error;
 mod files;
+mod fingerprint;
 pub mod hub;
 pub mod kernel;
 pub mod machine;

@@ -63,6 +63,8 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
     let (what, notes) = (which(args, &checkpoint), checkpoint.adapter_notes());
+    // none is kept of what goes elsewhere than into a file
+    let content = if args.path().is_some() { checkpoint.fingerprints() } else { Vec::new() };
     let Checkpoint { name, dir, model, tokenizer, config, generation_config, held, store, .. } = checkpoint;
     model.info().decodes()?;
     let task = Task::summarization(&config, model.info().encoder_decoder)?;
@@ -85,7 +87,7 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
         global: args.input.global_tokens.clone(),
         clock,
     };
-    let (target, kept) = target(args, settings(args, (what, store.adapter(), prefix.as_deref()), &generation)?, out)?;
+    let (target, kept) = target(args, settings(args, (what, &content), (store.adapter(), prefix.as_deref()), &generation)?, out)?;
     if !quiet {
         introduce(&name, (model.info(), held, store.adapter()), (&generation, &notes), &kept);
         if let Some(prefix) = &prefix {
@@ -137,7 +139,8 @@ fn which(args: &DecodeArgs, checkpoint: &Checkpoint) -> String {
 /// Everything that the records depend on, beside the documents: what a run that is gone on with must share.
 fn settings(
     args: &DecodeArgs,
-    (model, adapter, prefix): (String, Option<&Summary>, Option<&str>),
+    (model, content): (String, &[(&str, u64)]),
+    (adapter, prefix): (Option<&Summary>, Option<&str>),
     generation: &Generation,
 ) -> Result<Settings> {
     let settings = serde_json::json!({
@@ -163,6 +166,9 @@ fn settings(
     });
     match settings {
         serde_json::Value::Object(mut settings) => {
+            for (name, number) in content {
+                settings.insert(format!("{name}-fingerprint"), format!("{number:016x}").into());
+            }
             // runs of before there were adapters had none
             if let Some((dir, adapter)) = args.model.weights.adapter.as_ref().zip(adapter) {
                 let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
