@@ -1,5 +1,6 @@
 //! A checkpoint: config.json, generation_config.json, tokenizer.json and weights of a directory, or of the program itself.
 
+use crate::adapter::Summary;
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::files;
@@ -61,6 +62,8 @@ pub struct Outline {
     pub config: Value,
     /// How the model would hold its numbers.
     pub held: Held,
+    /// What the user should know of its adapter.
+    pub notes: Vec<String>,
 }
 
 impl From<Checkpoint> for Outline {
@@ -68,6 +71,7 @@ impl From<Checkpoint> for Outline {
         Self {
             parameters: c.store.parameters(),
             bytes: c.store.bytes_in_memory(),
+            notes: c.adapter_notes(),
             name: c.name,
             model: c.model,
             config: c.config,
@@ -137,7 +141,8 @@ impl Checkpoint {
         let weights = options.weights.unwrap_or_else(|| on_disk.natural());
         let on_disk = options.adapt(on_disk, &sizes.config)?;
         let sizes = if sizes.held.weights == weights { sizes } else { blueprint(&Options { weights: Some(weights), ..options.clone() })? };
-        Ok(Outline { parameters: on_disk.parameters(), ..sizes })
+        let notes = adapter_notes(on_disk.adapter(), &sizes.name, Some(dir), &sizes.config);
+        Ok(Outline { parameters: on_disk.parameters(), notes, ..sizes })
     }
 
     fn with(dir: &Path, weights: impl FnOnce() -> Result<Store> + Send, options: &Options, set: Option<&Value>) -> Result<Self> {
@@ -172,10 +177,7 @@ impl Checkpoint {
 
     /// What the user should know of its adapter, if it has one.
     pub fn adapter_notes(&self) -> Vec<String> {
-        let Some(adapter) = self.store.adapter() else { return Vec::new() };
-        let dir = self.dir.as_ref().map(|d| d.canonicalize().unwrap_or_else(|_| d.clone()).display().to_string());
-        let names = [Some(self.name.as_str()), dir.as_deref(), self.config["_name_or_path"].as_str()];
-        adapter.notes.iter().cloned().chain(adapter.stranger(&names.into_iter().flatten().collect::<Vec<_>>())).collect()
+        adapter_notes(self.store.adapter(), &self.name, self.dir.as_deref(), &self.config)
     }
 
     /// The model that is part of the program.
@@ -227,6 +229,14 @@ impl Checkpoint {
             texts,
         })
     }
+}
+
+/// What the user should know of an adapter that is merged into the model of this name, directory and configuration.
+fn adapter_notes(adapter: Option<&Summary>, name: &str, dir: Option<&Path>, config: &Value) -> Vec<String> {
+    let Some(adapter) = adapter else { return Vec::new() };
+    let dir = dir.map(|d| d.canonicalize().unwrap_or_else(|_| d.to_owned()).display().to_string());
+    let names = [Some(name), dir.as_deref(), config["_name_or_path"].as_str()];
+    adapter.notes.iter().cloned().chain(adapter.stranger(&names.into_iter().flatten().collect::<Vec<_>>())).collect()
 }
 
 /// What a model is assembled from, besides its weights.

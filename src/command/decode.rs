@@ -29,7 +29,7 @@ pub use batch::BatchSize;
 pub use fit::Overflow;
 pub use generate::GenerateArgs;
 
-use super::{Exit, located, open, open_ids};
+use super::{Exit, located, open, open_ids, tell};
 use crate::adapter::Summary;
 use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::CommonArgs;
@@ -205,9 +205,7 @@ fn introduce(
         say(format_args!("adapter: {adapter}"));
     }
     say(format_args!("settings: {}", generation.describe()));
-    for note in generation.notes.iter().chain(notes) {
-        say(format_args!("note: {note}"));
-    }
+    tell(generation.notes.iter().chain(notes), false);
     if !kept.is_empty() {
         say(format_args!("resuming: {} documents are done already", kept.len()));
     }

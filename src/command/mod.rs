@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, InitMem, Options};
 use crate::cli::{Cli, Command, CommonArgs, ModelArgs, WeightArgs};
 use crate::error::{Error, Result};
 use crate::hub::Found;
+use crate::output::say;
 use std::io::Write;
 
 /// How a command ended when nothing stopped it.
@@ -86,6 +87,13 @@ fn opened(found: Option<&Found>, options: &Options) -> Result<Checkpoint> {
             Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }
         None => Checkpoint::embedded(options),
+    }
+}
+
+/// Says what the user should know, a line each.
+fn tell<'n>(notes: impl IntoIterator<Item = &'n String>, quiet: bool) {
+    if !quiet {
+        notes.into_iter().for_each(|note| say(format_args!("note: {note}")));
     }
 }
 
