@@ -67,6 +67,7 @@ pub mod segments;
 pub mod space;
 pub mod suite;
 pub mod timing;
+mod typed;
 pub mod verify;
 pub mod weights;
 
