@@ -24,6 +24,7 @@ pub use plan::{Plan, Ties};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::fingerprint::fingerprint;
 use crate::weights::File;
 use base::Base;
 use config::Config;
@@ -167,11 +168,4 @@ impl Adapter {
     pub fn plan(&self, base: &BTreeMap<&str, &[usize]>, tied: bool) -> Result<Plan> {
         Plan::of(self, &Base::new(base), tied)
     }
-}
-
-/// A number that depends on all of these bytes: FNV-1a (64 bits) with words of eight, turned so that the high bits of each count.
-fn fingerprint(all: &[&[u8]]) -> u64 {
-    let fold = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
-    let word = |part: &[u8]| part.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    all.iter().fold(0xcbf2_9ce4_8422_2325, |hash, bytes| bytes.chunks(8).map(word).fold(fold(hash, bytes.len() as u64), fold))
 }

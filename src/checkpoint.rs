@@ -1,8 +1,10 @@
 //! A checkpoint: config.json, generation_config.json, tokenizer.json and weights of a directory, or of the program itself.
 
+use crate::adapter::Summary;
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::fingerprint::fingerprint;
 use crate::hub::{Found, Snapshot};
 use crate::model::Model;
 use crate::weights::{Held, Store};
@@ -30,7 +32,7 @@ pub struct Checkpoint {
     pub dir: Option<PathBuf>,
     /// The model.
     pub model: Box<dyn Model>,
-    /// tokenizer.json, if there is one.
+    /// tokenizer.json, if there is one and it was asked for ([`Options::ids`]).
     pub tokenizer: Option<Tokenizer>,
     /// config.json.
     pub config: Value,
@@ -42,6 +44,8 @@ pub struct Checkpoint {
     pub store: Arc<Store>,
     /// How the model holds its numbers.
     pub held: Held,
+    /// What its files beside the weights hold, each in one number: `config`, and of those that there are and are read, `generation-config` and `tokenizer`.
+    pub texts: Vec<(&'static str, u64)>,
 }
 
 /// What is known of a checkpoint before its weights are read. The model tells sizes; it has no numbers and cannot run.
@@ -58,6 +62,8 @@ pub struct Outline {
     pub config: Value,
     /// How the model would hold its numbers.
     pub held: Held,
+    /// What the user should know of its adapter.
+    pub notes: Vec<String>,
 }
 
 impl From<Checkpoint> for Outline {
@@ -65,6 +71,7 @@ impl From<Checkpoint> for Outline {
         Self {
             parameters: c.store.parameters(),
             bytes: c.store.bytes_in_memory(),
+            notes: c.adapter_notes(),
             name: c.name,
             model: c.model,
             config: c.config,
@@ -134,7 +141,8 @@ impl Checkpoint {
         let weights = options.weights.unwrap_or_else(|| on_disk.natural());
         let on_disk = options.adapt(on_disk, &sizes.config)?;
         let sizes = if sizes.held.weights == weights { sizes } else { blueprint(&Options { weights: Some(weights), ..options.clone() })? };
-        Ok(Outline { parameters: on_disk.parameters(), ..sizes })
+        let notes = adapter_notes(on_disk.adapter(), &sizes.name, Some(dir), &sizes.config);
+        Ok(Outline { parameters: on_disk.parameters(), notes, ..sizes })
     }
 
     fn with(dir: &Path, weights: impl FnOnce() -> Result<Store> + Send, options: &Options, set: Option<&Value>) -> Result<Self> {
@@ -147,7 +155,12 @@ impl Checkpoint {
             Error::new(format!("{}: no config.json", dir.display()))
                 .hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
         })?;
-        let files = Files { config: &config, set, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
+        let files = Files {
+            config: &config,
+            set,
+            generation_config: read("generation_config.json")?,
+            tokenizer: if options.ids { None } else { read("tokenizer.json")? },
+        };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         let loaded = Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
@@ -157,12 +170,14 @@ impl Checkpoint {
         Ok(Self { dir: Some(dir.to_owned()), ..loaded })
     }
 
+    /// What its files hold, in a number each: those of [`Checkpoint::texts`], and `weights` ([`Store::fingerprint`]) unless they are made up.
+    pub fn fingerprints(&self) -> Vec<(&'static str, u64)> {
+        self.texts.iter().copied().chain(self.store.fingerprint().map(|weights| ("weights", weights))).collect()
+    }
+
     /// What the user should know of its adapter, if it has one.
     pub fn adapter_notes(&self) -> Vec<String> {
-        let Some(adapter) = self.store.adapter() else { return Vec::new() };
-        let dir = self.dir.as_ref().map(|d| d.canonicalize().unwrap_or_else(|_| d.clone()).display().to_string());
-        let names = [Some(self.name.as_str()), dir.as_deref(), self.config["_name_or_path"].as_str()];
-        adapter.notes.iter().cloned().chain(adapter.stranger(&names.into_iter().flatten().collect::<Vec<_>>())).collect()
+        adapter_notes(self.store.adapter(), &self.name, self.dir.as_deref(), &self.config)
     }
 
     /// The model that is part of the program.
@@ -174,12 +189,13 @@ impl Checkpoint {
             config: shipped.config,
             set: None,
             generation_config: Some(shipped.generation_config.to_vec()),
-            tokenizer: Some(shipped.tokenizer.to_vec()),
+            tokenizer: (!options.ids).then(|| shipped.tokenizer.to_vec()),
         };
         Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights), options)
     }
 
     fn assemble(name: String, files: Files, weights: impl FnOnce() -> Result<Store> + Send, options: &Options) -> Result<Self> {
+        let texts = files.fingerprints();
         let mut config = json("config.json", files.config)?;
         files.set.into_iter().for_each(|set| merge(&mut config, set));
         let generation_config = files.generation_config.map(|g| json("generation_config.json", &g)).transpose()?;
@@ -210,8 +226,17 @@ impl Checkpoint {
             unread: loaded.unread,
             store,
             held,
+            texts,
         })
     }
+}
+
+/// What the user should know of an adapter that is merged into the model of this name, directory and configuration.
+fn adapter_notes(adapter: Option<&Summary>, name: &str, dir: Option<&Path>, config: &Value) -> Vec<String> {
+    let Some(adapter) = adapter else { return Vec::new() };
+    let dir = dir.map(|d| d.canonicalize().unwrap_or_else(|_| d.to_owned()).display().to_string());
+    let names = [Some(name), dir.as_deref(), config["_name_or_path"].as_str()];
+    adapter.notes.iter().cloned().chain(adapter.stranger(&names.into_iter().flatten().collect::<Vec<_>>())).collect()
 }
 
 /// What a model is assembled from, besides its weights.
@@ -221,6 +246,17 @@ struct Files<'a> {
     set: Option<&'a Value>,
     generation_config: Option<Vec<u8>>,
     tokenizer: Option<Vec<u8>>,
+}
+
+impl Files<'_> {
+    fn fingerprints(&self) -> Vec<(&'static str, u64)> {
+        let all = [
+            ("config", Some(self.config)),
+            ("generation-config", self.generation_config.as_deref()),
+            ("tokenizer", self.tokenizer.as_deref()),
+        ];
+        all.into_iter().filter_map(|(name, text)| Some((name, fingerprint(&[text?])))).collect()
+    }
 }
 
 /// config.json with the decoder's start token: where there is a generation_config.json, its `decoder_start_token_id`, else its `bos_token_id`

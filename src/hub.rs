@@ -7,6 +7,7 @@
 //! | is it in the cache, and is it whole? | `cache` |
 //! | how does what is missing get there? | `fetch` |
 //! | how do bytes come from a server, and whom does the token see? | `transfer` |
+//! | are they what their name says? | `sum` |
 //!
 //! The cache is `models--org--name` with `refs/REVISION` (a commit), `snapshots/COMMIT/FILE` (links) and `blobs/ETAG` (the files), as
 //! huggingface_hub lays it out: <https://huggingface.co/docs/huggingface_hub/guides/manage-cache>. A directory of the name always goes first.
@@ -16,6 +17,8 @@ mod env;
 #[cfg(feature = "hub")]
 mod fetch;
 mod name;
+#[cfg(feature = "hub")]
+mod sum;
 #[cfg(feature = "hub")]
 mod transfer;
 

@@ -52,6 +52,7 @@ pub mod decode;
 pub mod document;
 pub mod error;
 mod files;
+mod fingerprint;
 pub mod hub;
 pub mod kernel;
 pub mod machine;
@@ -66,6 +67,7 @@ pub mod segments;
 pub mod space;
 pub mod suite;
 pub mod timing;
+mod typed;
 pub mod verify;
 pub mod weights;
 

@@ -21,6 +21,7 @@ mod made_up;
 mod matrix;
 mod moved;
 mod random;
+mod sample;
 mod shards;
 mod view;
 

@@ -241,26 +241,48 @@ fn decode_says_so_and_goes_on_only_with_the_same() {
     );
 }
 
-/// Both are named, and nothing fails: names are no proof.
+/// A tokenizer of four words.
+const WORDS: &str = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "decoder": null,
+    "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null,
+    "model": {"type": "WordLevel", "vocab": {"a": 5, "b": 6, "c": 7, "?": 8}, "unk_token": "?"}}"#;
+
+/// Both are named, by every command, and nothing fails: names are no proof.
 #[test]
 fn an_adapter_of_another_base_is_told_and_taken() {
     let dir = tempfile::tempdir().expect("a directory");
-    for file in ["adapter_config.json", "adapter_model.safetensors"] {
-        std::fs::copy(fixtures().join("adapter-bart").join(file), dir.path().join(file)).expect("copied");
+    let at = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    // a base model that can read text
+    std::fs::create_dir(at("bart-plain")).expect("made");
+    for file in ["config.json", "generation_config.json", "model.safetensors"] {
+        std::fs::copy(fixtures().join("bart-plain").join(file), dir.path().join("bart-plain").join(file)).expect("copied");
     }
-    let path = dir.path().join("adapter_config.json");
-    let config = std::fs::read_to_string(&path).expect("read").replace("bart-plain", "org/bart-other");
-    std::fs::write(&path, config).expect("written");
+    std::fs::write(dir.path().join("bart-plain/tokenizer.json"), WORDS).expect("written");
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        std::fs::copy(fixtures().join("adapter-bart").join(file), at(file)).expect("copied");
+    }
+    let config = std::fs::read_to_string(at("adapter_config.json")).expect("read").replace("bart-plain", "org/bart-other");
+    std::fs::write(at("adapter_config.json"), config).expect("written");
+    std::fs::write(at("ids.txt"), "5 6 7").expect("written");
+    std::fs::write(at("d.jsonl"), "{\"text\": \"a b\", \"summary\": \"b c\"}\n").expect("written");
     let wanted = "was trained for `org/bart-other` (`base_model_name_or_path` of adapter_config.json), this model is `bart-plain`";
-    let own = dir.path().to_str().expect("UTF-8");
-    for (words, ids) in [(&["inspect"][..], ""), (&["decode", "--ids", "--max-new-tokens", "2", "DOC"], "5 6 7")] {
-        std::fs::write(dir.path().join("doc.txt"), ids).expect("written");
-        let doc = format!("{own}/doc.txt");
-        let words: Vec<&str> = words.iter().map(|w| if *w == "DOC" { doc.as_str() } else { w }).collect();
-        for (adapter, told) in [(own, true), ("adapter-bart", false)] {
-            let got = effattn(&[&words[..], &["-m", "bart-plain", "--adapter", adapter]].concat());
-            let said = String::from_utf8_lossy(&[got.stdout, got.stderr].concat()).into_owned();
-            assert_eq!((got.status.code(), said.contains(wanted)), (Some(0), told), "{said}");
+    let (model, own, ids, d) = (at("bart-plain"), at(""), at("ids.txt"), at("d.jsonl"));
+    for (words, on_stderr) in [
+        (&["inspect", "-m", &model][..], false),
+        (&["decode", "--ids", "--max-new-tokens", "2", &ids, "-m", &model], true),
+        (&["score", "-m", "ppl", &d, "--ref-column", "summary", "--source", &d, "--model", &model], true),
+        (&["bench", "-p", "4", "-n", "2", "-r", "1", "--no-warmup", "-t", "1", "-m", &model], true),
+        (&["verify", "--golden", "adapter-bart/merged.safetensors", "-m", &model], true),
+    ] {
+        for (adapter, told) in [(own.as_str(), 1), ("adapter-bart", 0)] {
+            let got = effattn(&[words, &["--adapter", adapter]].concat());
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (out, err) = (text(&got.stdout), text(&got.stderr));
+            assert_eq!((got.status.code(), (out.clone() + &err).matches(wanted).count()), (Some(0), told), "{words:?} {out}{err}");
+            assert!(told == 0 || !on_stderr || err.contains("note: the adapter `"), "{words:?} {err}");
+        }
+        if on_stderr {
+            let quiet = effattn(&[words, &["--adapter", &own, "-q"]].concat());
+            assert_eq!((quiet.status.code(), quiet.stderr.as_slice()), (Some(0), &b""[..]), "{words:?}");
         }
     }
 }
@@ -274,7 +296,8 @@ fn kept(decode: &Decode<'_>, output: &str) -> String {
     std::fs::write(&sidecar, "{}").expect("written");
     std::fs::write(format!("{output}.partial"), "").expect("written");
     // every key differs from none: the refusals name them one after the other
-    let mut settings = json!({});
+    // but for the model's, whose absence tells an older version of the program
+    let mut settings = json!({"config-fingerprint": ""});
     for _ in 0..40 {
         std::fs::write(&sidecar, settings.to_string()).expect("written");
         let (code, said) = decode(&["--resume", "--adapter", "adapter-bart"]);

@@ -90,6 +90,25 @@ fn files_that_are_missing_or_damaged() {
     std::fs::write(dir.path().join("tokenizer.json"), "[]").expect("written");
     fails(&dir, &[], 1, &["tokenizer.json: "]);
 
+    // nobody needs it where texts are ids
+    let working = copy("bart-text");
+    let dir = copy("bart-text");
+    std::fs::write(dir.path().join("tokenizer.json"), "[]").expect("written");
+    std::fs::write(dir.path().join("ids.txt"), "5 6 7").expect("written");
+    std::fs::write(working.path().join("ids.txt"), "5 6 7").expect("written");
+    for words in [
+        &["decode", "-q", "--ids", "-m", ".", "ids.txt"][..],
+        &["verify", "-q", "-m", ".", "--golden", "expected.safetensors"],
+        &["bench", "-q", "-m", ".", "-p", "3", "-n", "0", "-r", "1", "--no-warmup", "-f", "csv"],
+    ] {
+        let (got, wanted) = (effattn(dir.path(), words), effattn(working.path(), words));
+        assert_eq!((got.status.code(), got.stderr.as_slice()), (Some(0), &b""[..]), "{words:?} {got:?}");
+        // times differ
+        assert!(words[0] == "bench" || got.stdout == wanted.stdout && !got.stdout.is_empty(), "{words:?}");
+    }
+    fails(&dir, &[], 1, &["./tokenizer.json: "]);
+    assert_eq!(effattn(dir.path(), &["inspect", "-m", "."]).status.code(), Some(1));
+
     let dir = copy("bart-sharded");
     let shard = std::fs::read_dir(dir.path()).expect("dir").map(|f| f.expect("file").path()).find(|p| p.to_string_lossy().contains("-of-"));
     std::fs::remove_file(shard.expect("a shard")).expect("removed");

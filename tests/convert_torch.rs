@@ -315,6 +315,45 @@ fn tensors_stay_inside_of_their_storages() {
     refused(&zip(&[("a/data.pkl", &pickle("w", 4, b"K\x00", &[b"K\x01"], &[b"K\x01"]))]), "its storage `0` is not in the file");
 }
 
+/// What PyTorch writes behind the strides: that the numbers of a view of another tensor count negated or conjugated (`Tensor._reduce_ex_internal`,
+/// an argument that is there only if there is something to say).
+#[test]
+fn numbers_that_are_meant_otherwise_are_refused() {
+    let bit = |name: &str| [b"}X", &(name.len() as u32).to_le_bytes()[..], name.as_bytes(), b"\x88s"].concat();
+    let of = |rebuild: &str, class: &str, more: &[u8]| {
+        let plain = pickle("w", 2, b"K\x00", &[b"K\x02"], &[b"K\x01"]);
+        let text = |bytes: &[u8]| bytes.iter().map(|b| char::from(*b)).collect::<String>();
+        let ends = plain.len() - b"tRs.".len();
+        let changed = text(&plain[..ends]).replace("_rebuild_tensor_v2", rebuild).replace("FloatStorage", class) + &text(more) + "tRs.";
+        let bytes: Vec<u8> = changed.chars().map(|c| c as u8).collect();
+        zip(&[("a/data.pkl", &bytes), ("a/data/0", &[0; 16])])
+    };
+    let both = [&b"}("[..], &bit("conj")[1..10], b"\x88", &bit("neg")[1..9], b"\x88u"].concat();
+    let v3 = |bits: &[u8]| [b"ctorch\nuint16\n", bits].concat();
+    for (rebuild, class, bits) in [
+        ("_rebuild_tensor_v2", "ComplexFloatStorage", bit("conj")),
+        ("_rebuild_tensor_v2", "FloatStorage", bit("neg")),
+        ("_rebuild_tensor_v2", "ComplexFloatStorage", both),
+        ("_rebuild_tensor_v3", "UntypedStorage", v3(&bit("neg"))),
+    ] {
+        let error = convert(&of(rebuild, class, &bits)).expect_err("refused");
+        assert!(error.message().contains("a tensor that is to be negated or conjugated when it is read"), "{rebuild} {class}: {error}");
+        assert_eq!(error.remedy(), Some("store it as it is: `.resolve_neg().resolve_conj()`"));
+    }
+    // nothing to say, and the same tensors without it
+    for (rebuild, class, more) in [
+        ("_rebuild_tensor_v2", "ComplexFloatStorage", &b""[..]),
+        ("_rebuild_tensor_v2", "FloatStorage", b"}"),
+        ("_rebuild_tensor_v2", "FloatStorage", b"N"),
+        ("_rebuild_tensor_v3", "UntypedStorage", &v3(b"")),
+        ("_rebuild_tensor_v3", "UntypedStorage", &v3(b"}")),
+    ] {
+        if let Err(error) = convert(&of(rebuild, class, more)) {
+            panic!("{rebuild} {class}: {error}");
+        }
+    }
+}
+
 #[test]
 fn values_that_are_no_model() {
     let of = |pickle: &[u8]| zip(&[("a/data.pkl", pickle)]);

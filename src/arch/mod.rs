@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::typed::typed;
 use crate::weights::Weights;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -102,18 +103,7 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
 
 /// Reads a configuration with the field names of config.json.
 fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
-    let read = |config: &Value| serde_json::from_value::<C>(config.clone()).map_err(|e| e.to_string());
-    read(config).map_err(|what| {
-        // flattened structures lose where it was: the key is the one without which something else is wrong, or nothing
-        let without = |key: &String| {
-            let mut rest = config.clone();
-            rest.as_object_mut().map(|keys| keys.remove(key));
-            read(&rest).err().is_none_or(|other| other != what)
-        };
-        let key = config.as_object().into_iter().flat_map(|keys| keys.keys()).filter(|_| !what.starts_with("missing")).find(|k| without(k));
-        let place = key.map_or(String::new(), |key| format!("`{key}`: "));
-        Error::new(format!("config.json: {place}{what}")).hint("compare it with the published checkpoint's")
-    })
+    typed(config).map_err(|what| Error::new(format!("config.json: {what}")).hint("compare it with the published checkpoint's"))
 }
 
 /// Keys that generation reads.
@@ -199,29 +189,40 @@ mod tests {
     use serde_json::json;
     use std::sync::Arc;
 
-    /// Sizes of another kind are told with their key, though most are read through structures that do not keep it.
+    /// Places of everything in a configuration: as JSON pointers, with the key that an error has to name.
+    fn places(value: &Value, pointer: &str, key: &str) -> Vec<(String, String)> {
+        let below: Vec<(String, String, &Value)> = match value {
+            Value::Object(keys) => keys.iter().map(|(k, v)| (format!("{pointer}/{k}"), k.clone(), v)).collect(),
+            Value::Array(list) => list.iter().enumerate().map(|(i, v)| (format!("{pointer}/{i}"), key.to_owned(), v)).collect(),
+            _ => Vec::new(),
+        };
+        below.into_iter().flat_map(|(p, k, v)| [vec![(p.clone(), k.clone())], places(v, &p, &k)].concat()).collect()
+    }
+
+    /// Values of another kind are told with their key, though most are read through structures that do not keep it.
     #[test]
     fn a_value_of_another_kind_names_its_key() {
-        for (arch, key) in REGISTRY
-            .iter()
-            .filter_map(|a| {
-                let keys: &[&str] = match a.model_type {
-                    "bart" | "mbart" | "bigbird_pegasus" | "pegasus_x" => &["d_model", "encoder_ffn_dim", "max_position_embeddings"],
-                    "t5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
-                    "gpt2" => &["n_embd", "layer_norm_epsilon"],
-                    _ => return None,
-                };
-                Some(keys.iter().map(move |key| (a, *key)))
-            })
-            .flatten()
-        {
-            for bad in [json!("x"), json!([]), json!({"a": 1})] {
-                let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
-                config[key] = bad;
-                let e = (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
-                assert!(e.message().starts_with(&format!("config.json: `{key}`: invalid type")), "{}: {e}", arch.model_type);
+        let (mut told, mut nameless) = (0, Vec::new());
+        for arch in REGISTRY {
+            let tiny: Value = serde_json::from_str(arch.tiny).unwrap();
+            for (pointer, key) in places(&tiny, "", "").into_iter().filter(|(_, key)| key != "model_type") {
+                for bad in [json!("x"), json!([]), json!({"a": 1}), json!(-1), json!(1.5), json!(true)] {
+                    let mut config = tiny.clone();
+                    *config.pointer_mut(&pointer).unwrap() = bad.clone();
+                    let Err(e) = (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop) else { continue };
+                    let typed = ["invalid type", "invalid value", "invalid length", "unknown variant", "did not match"];
+                    if typed.iter().any(|words| e.message().contains(words)) {
+                        told += 1;
+                        // the whole place, its last part, or an entry of it
+                        let ways = [format!("`{key}`: "), format!(".{key}`: "), format!("{key}[")];
+                        if !e.message().starts_with("config.json: ") || !ways.iter().any(|way| e.message().contains(way)) {
+                            nameless.push(format!("{} {pointer} {bad}: {e}", arch.model_type));
+                        }
+                    }
+                }
             }
         }
+        assert!(told > 500 && nameless.is_empty(), "{told}: {nameless:#?}");
         let mut config: Value = serde_json::from_str(bart::ARCH.tiny).unwrap();
         config.as_object_mut().unwrap().remove("d_model");
         let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();

@@ -32,6 +32,8 @@ pub struct Options {
     pub moved: Option<u64>,
     /// Directory of an adapter that is merged into the weights.
     pub adapter: Option<PathBuf>,
+    /// Whether texts are token ids, and tokenizer.json is not looked at.
+    pub ids: bool,
 }
 
 /// What a memory of earlier segments holds before the first.

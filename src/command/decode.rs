@@ -29,7 +29,7 @@ pub use batch::BatchSize;
 pub use fit::Overflow;
 pub use generate::GenerateArgs;
 
-use super::{Exit, located, open};
+use super::{Exit, located, open, open_ids, tell};
 use crate::adapter::Summary;
 use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::CommonArgs;
@@ -56,12 +56,15 @@ pub fn run(args: &DecodeArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
         output::check(path, args.output.resume)?;
     }
     let found = located(&args.model, common)?;
+    let open = if args.input.ids { open_ids } else { open };
     decode(args, common.quiet, open(found.as_ref(), &args.model.weights, args.seed)?, out, &System::start())
 }
 
 /// Decodes with a checkpoint that is loaded.
 pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut dyn Write, clock: &dyn Clock) -> Result<Exit> {
     let (what, notes) = (which(args, &checkpoint), checkpoint.adapter_notes());
+    // none is kept of what goes elsewhere than into a file
+    let content = if args.path().is_some() { checkpoint.fingerprints() } else { Vec::new() };
     let Checkpoint { name, dir, model, tokenizer, config, generation_config, held, store, .. } = checkpoint;
     model.info().decodes()?;
     let task = Task::summarization(&config, model.info().encoder_decoder)?;
@@ -84,7 +87,7 @@ pub fn decode(args: &DecodeArgs, quiet: bool, checkpoint: Checkpoint, out: &mut 
         global: args.input.global_tokens.clone(),
         clock,
     };
-    let (target, kept) = target(args, settings(args, (what, store.adapter(), prefix.as_deref()), &generation)?, out)?;
+    let (target, kept) = target(args, settings(args, (what, &content), (store.adapter(), prefix.as_deref()), &generation)?, out)?;
     if !quiet {
         introduce(&name, (model.info(), held, store.adapter()), (&generation, &notes), &kept);
         if let Some(prefix) = &prefix {
@@ -136,7 +139,8 @@ fn which(args: &DecodeArgs, checkpoint: &Checkpoint) -> String {
 /// Everything that the records depend on, beside the documents: what a run that is gone on with must share.
 fn settings(
     args: &DecodeArgs,
-    (model, adapter, prefix): (String, Option<&Summary>, Option<&str>),
+    (model, content): (String, &[(&str, u64)]),
+    (adapter, prefix): (Option<&Summary>, Option<&str>),
     generation: &Generation,
 ) -> Result<Settings> {
     let settings = serde_json::json!({
@@ -162,6 +166,9 @@ fn settings(
     });
     match settings {
         serde_json::Value::Object(mut settings) => {
+            for (name, number) in content {
+                settings.insert(format!("{name}-fingerprint"), format!("{number:016x}").into());
+            }
             // runs of before there were adapters had none
             if let Some((dir, adapter)) = args.model.weights.adapter.as_ref().zip(adapter) {
                 let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
@@ -198,9 +205,7 @@ fn introduce(
         say(format_args!("adapter: {adapter}"));
     }
     say(format_args!("settings: {}", generation.describe()));
-    for note in generation.notes.iter().chain(notes) {
-        say(format_args!("note: {note}"));
-    }
+    tell(generation.notes.iter().chain(notes), false);
     if !kept.is_empty() {
         say(format_args!("resuming: {} documents are done already", kept.len()));
     }

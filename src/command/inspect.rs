@@ -11,6 +11,7 @@ use super::{Exit, located, open};
 use crate::arch;
 use crate::checkpoint::Checkpoint;
 use crate::cli::{CommonArgs, InspectArgs, ReportFormat};
+use crate::decode::task;
 use crate::document;
 use crate::error::Result;
 use crate::report::{bytes, grouped};
@@ -73,10 +74,19 @@ fn facts(c: &Checkpoint) -> Result<Value> {
         "dtype_in_memory": c.held.weights.name(),
         "tokenizer": c.tokenizer.as_ref().map(|t| t.get_vocab_size(true)),
         "generation_config": c.generation_config.is_some(),
-        "unread_config_keys": c.unread,
+        "unread_config_keys": unread(c),
         "state_bytes": LENGTHS.map(state).into_iter().collect::<serde_json::Map<_, _>>(),
         "state_written_tokens": info.encoder_decoder.then_some(target),
     }))
+}
+
+/// Keys of config.json that nobody reads, one by one where decoding reads a part of them.
+fn unread(c: &Checkpoint) -> Vec<String> {
+    let parts = |key: &String| match key.as_str() {
+        "task_specific_params" => task::unread(&c.config, c.model.info().encoder_decoder),
+        _ => vec![key.clone()],
+    };
+    c.unread.iter().flat_map(parts).collect()
 }
 
 fn count(v: &Value) -> String {

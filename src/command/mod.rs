@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, InitMem, Options};
 use crate::cli::{Cli, Command, CommonArgs, ModelArgs, WeightArgs};
 use crate::error::{Error, Result};
 use crate::hub::Found;
+use crate::output::say;
 use std::io::Write;
 
 /// How a command ended when nothing stopped it.
@@ -69,9 +70,14 @@ fn open(found: Option<&Found>, weights: &WeightArgs, seed: u64) -> Result<Checkp
     opened(found, &options(weights, seed))
 }
 
+/// The same for texts that are token ids: tokenizer.json is not looked at.
+fn open_ids(found: Option<&Found>, weights: &WeightArgs, seed: u64) -> Result<Checkpoint> {
+    opened(found, &Options { ids: true, ..options(weights, seed) })
+}
+
 /// The same with every weight moved by a unit in its last place, as `moved` draws.
 fn open_moved(found: Option<&Found>, weights: &WeightArgs, moved: u64) -> Result<Checkpoint> {
-    opened(found, &Options { moved: Some(moved), ..options(weights, 0) })
+    opened(found, &Options { moved: Some(moved), ids: true, ..options(weights, 0) })
 }
 
 fn opened(found: Option<&Found>, options: &Options) -> Result<Checkpoint> {
@@ -81,6 +87,13 @@ fn opened(found: Option<&Found>, options: &Options) -> Result<Checkpoint> {
             Err(Error::usage("`--random-weights` needs a configuration").hint("name its directory with `--model DIR`"))
         }
         None => Checkpoint::embedded(options),
+    }
+}
+
+/// Says what the user should know, a line each.
+fn tell<'n>(notes: impl IntoIterator<Item = &'n String>, quiet: bool) {
+    if !quiet {
+        notes.into_iter().for_each(|note| say(format_args!("note: {note}")));
     }
 }
 
@@ -96,5 +109,6 @@ fn options(weights: &WeightArgs, seed: u64) -> Options {
         attention: weights.attention,
         moved: None,
         adapter: weights.adapter.clone(),
+        ids: false,
     }
 }

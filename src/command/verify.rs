@@ -1,6 +1,6 @@
 //! `effattn verify`: a model against stored outputs of its reference implementation.
 
-use super::{Exit, located, open, open_moved};
+use super::{Exit, located, open_ids, open_moved, tell};
 use crate::checkpoint::Checkpoint;
 use crate::cli::{CommonArgs, Dtype, ReportFormat, VerifyArgs};
 use crate::error::{Error, Result};
@@ -29,7 +29,11 @@ pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
         }
         Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
         None => {
-            let mut report = verify(&open(found.as_ref(), &weights, 0)?, &args.golden, args.atol)?;
+            // what is compared are ids
+            let checkpoint = open_ids(found.as_ref(), &weights, 0)?;
+            tell(&checkpoint.adapter_notes(), common.quiet);
+            let mut report = verify(&checkpoint, &args.golden, args.atol)?;
+            drop(checkpoint);
             unweighed = !weights.random_weights && rounding::may_explain(&report);
             if args.rounding && unweighed {
                 unweighed = false;

@@ -26,7 +26,7 @@ pub mod sample;
 pub mod search;
 pub mod settings;
 pub mod stop;
-mod task;
+pub mod task;
 #[cfg(test)]
 mod tests;
 

@@ -104,11 +104,10 @@ impl Generation {
         if !file.of_the_task.is_empty() {
             settings.notes.push(format!("{PLACE}: {}", file.of_the_task.join(", ")));
         }
-        if generation_config.is_some() {
-            settings.notes.extend(file.unknown());
-        } else if file.flag("force_bos_token_to_be_generated")? == Some(true) {
+        if generation_config.is_none() && file.flag("force_bos_token_to_be_generated")? == Some(true) {
             settings.forced_bos = settings.bos; // legacy of BART's first checkpoints, read from config.json only
         }
+        settings.notes.extend(file.unknown());
         overrides.apply(&mut settings);
         settings.checked().map_err(|fault| file.blame(fault, overrides))?;
         Ok(settings)
@@ -181,11 +180,14 @@ impl File<'_> {
         Ok(())
     }
 
-    fn unknown(&self) -> Option<String> {
-        let known = |k: &str| self.read.contains(&k) || HARMLESS.contains(&k) || REFUSED.iter().any(|(r, _)| *r == k);
-        let (name, keys) = self.layers.first()?;
-        let odd: Vec<String> = keys.keys().filter(|k| !known(k)).map(|k| format!("`{k}`")).collect();
-        (!odd.is_empty()).then(|| format!("`{name}`: unknown keys without effect: {}", odd.join(", ")))
+    /// A line for each table with keys that mean nothing; config.json's are mostly no settings.
+    fn unknown(&self) -> Vec<String> {
+        let tables = self.layers.iter().filter(|(name, _)| *name != "config.json");
+        let lines = tables.filter_map(|(name, keys)| {
+            let odd: Vec<String> = unknown(keys, &self.read, *name == PLACE).map(|k| format!("`{k}`")).collect();
+            (!odd.is_empty()).then(|| format!("`{name}`: unknown keys without effect: {}", odd.join(", ")))
+        });
+        lines.collect()
     }
 
     /// The table that has the say about a key.
@@ -241,6 +243,22 @@ impl File<'_> {
     fn ids(&mut self, key: &'static str) -> Result<Vec<u32>> {
         Ok(self.get(key, "a token id or a list of them", |v| id(v).map(|i| vec![i]).or_else(|| ids(v)))?.unwrap_or_default())
     }
+}
+
+/// The keys of a table that are none of a setting; a task has others besides.
+fn unknown<'k>(keys: &'k Map<String, Value>, read: &[&str], task: bool) -> impl Iterator<Item = &'k str> {
+    let known = move |k: &str| {
+        read.contains(&k) || HARMLESS.contains(&k) || REFUSED.iter().any(|(r, _)| *r == k) || task && super::task::OWN.contains(&k)
+    };
+    keys.keys().map(String::as_str).filter(move |k| !known(k))
+}
+
+/// The keys of a task that mean nothing here.
+pub(super) fn unknown_to_tasks(keys: &Map<String, Value>) -> Vec<&str> {
+    // reading nothing fails nowhere, and asks for all keys
+    let mut nothing = File { layers: Vec::new(), read: Vec::new(), of_the_task: Vec::new() };
+    drop(nothing.settings());
+    unknown(keys, &nothing.read, true).collect()
 }
 
 fn id(value: &Value) -> Option<u32> {

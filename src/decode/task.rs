@@ -3,11 +3,16 @@
 //! transformers 4 reads it in its summarization pipeline (`Pipeline.__init__`, 4.57.6): `prefix` goes before every document, the rest updates
 //! the generation settings. transformers 5 has neither the pipeline nor the key. Other tasks are not read.
 
+use super::resolve::unknown_to_tasks;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 
 /// How errors and notes call it.
 pub const PLACE: &str = "config.json, task_specific_params.summarization";
+
+/// Keys of a task that are no settings.
+pub(super) const OWN: &[&str] = &["prefix"];
+const TASKS: &str = "task_specific_params";
 
 /// The parameters of the task.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,21 @@ impl<'a> Task<'a> {
             }
         }
     }
+}
+
+/// The keys below `task_specific_params` that nobody reads, with their places: other tasks, and what means nothing to this one. All of it for a model that has
+/// no encoder, or where it is no object.
+pub fn unread(config: &Value, encoder_decoder: bool) -> Vec<String> {
+    let tasks = match &config[TASKS] {
+        Value::Null => return Vec::new(),
+        Value::Object(tasks) if encoder_decoder => tasks,
+        _ => return vec![TASKS.to_owned()],
+    };
+    let below = |(task, keys): (&String, &Value)| match keys.as_object().filter(|_| task == "summarization") {
+        Some(keys) => unknown_to_tasks(keys).into_iter().map(|key| format!("{TASKS}.{task}.{key}")).collect(),
+        None => vec![format!("{TASKS}.{task}")],
+    };
+    tasks.iter().flat_map(below).collect()
 }
 
 /// What goes before every document: what was asked for, else what config.json says. No text is none.
@@ -115,6 +135,26 @@ mod tests {
         // and nothing of it where nobody asks for the task
         let g = Generation::resolve(Some(&file), &config, &none).unwrap();
         assert_eq!((g.max_length, g.min_length, g.notes.len()), (20, 0, 0));
+    }
+
+    #[test]
+    fn keys_that_mean_nothing_are_told() {
+        let keys = json!({"num_beams": 2, "lenght_penalty": 2.0, "prefix": "s: ", "use_cache": true, "guidance_scale": null, "chunk": 3});
+        let config = json!({"task_specific_params": {"summarization": keys, "translation_en_to_de": {"prefix": "t: "}}});
+        let task = Task::summarization(&config, true).unwrap();
+        let notes = |file: Option<&Value>| Generation::resolve_for(task.as_ref(), file, &config, &Overrides::default()).unwrap().notes;
+        let told = format!("`{PLACE}`: unknown keys without effect: `lenght_penalty`, `chunk`");
+        let read = format!("{PLACE}: num_beams");
+        assert_eq!(notes(None), [read.as_str(), &told]);
+        let file = json!({"num_beams": 3, "prefix": "of a task alone"});
+        assert_eq!(notes(Some(&file)), ["`generation_config.json`: unknown keys without effect: `prefix`", &told]);
+        // what `inspect` lists
+        let below = |words: &[&str]| words.iter().map(|w| format!("task_specific_params{w}")).collect::<Vec<_>>();
+        assert_eq!(unread(&config, true), below(&[".summarization.lenght_penalty", ".summarization.chunk", ".translation_en_to_de"]));
+        assert_eq!(unread(&config, false), below(&[""]));
+        assert_eq!(unread(&json!({"task_specific_params": {"summarization": 3}}), true), below(&[".summarization"]));
+        assert_eq!(unread(&json!({"task_specific_params": 3}), true), below(&[""]));
+        assert_eq!(unread(&json!({"task_specific_params": null}), true), below(&[]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::Watch;
 use super::cache::{CONFIG, INDEX, OPTIONAL, WEIGHTS, shards};
 use super::env::Env;
 use super::name::{Name, is_commit};
+use super::sum::Sum;
 use super::transfer::{Announced, Ask, Client, Incoming, ODD};
 use crate::error::{Error, Result};
 use crate::report::bytes;
@@ -182,6 +183,7 @@ impl<'a> Remote<'a> {
             from = 0;
         }
         self.watch.begin(ask.file.unwrap_or_default(), announced.bytes);
+        let mut sum = Sum::new(&announced.etag, &self.info.sha);
         let mut came = 0;
         if from == 0 || announced.bytes != Some(from) {
             let incoming = match self.client.open(ask, from) {
@@ -189,20 +191,25 @@ impl<'a> Remote<'a> {
                 Err(Trouble::Other(_)) if from > 0 => self.client.open(ask, 0),
                 other => other,
             }?;
-            came = self.receive(ask, announced, incoming, &mut into).inspect_err(|e| {
+            if incoming.from > 0 {
+                sum.add_file(&part).map_err(|e| unreadable(&part, &e))?;
+            }
+            came = self.receive(ask, announced, incoming, (&mut into, &mut sum)).inspect_err(|e| {
                 if matches!(e, Trouble::Other(_)) {
                     forget(&part);
                 }
             })?;
+        } else {
+            sum.add_file(&part).map_err(|e| unreadable(&part, &e))?;
         }
-        let whole = into.sync_all().map_err(failed).and_then(|()| content(ask, announced, &part));
+        let whole = into.sync_all().map_err(failed).and_then(|()| content(ask, announced, sum, &part));
         whole.inspect_err(|_| forget(&part))?;
         std::fs::rename(&part, blob).map_err(failed)?;
         Ok(came)
     }
 
     /// Appends what comes to the part that is there.
-    fn receive(&self, ask: &Ask, announced: &Announced, incoming: Incoming, into: &mut File) -> Got<u64> {
+    fn receive(&self, ask: &Ask, announced: &Announced, incoming: Incoming, (into, sum): (&mut File, &mut Sum)) -> Got<u64> {
         let Incoming { mut body, from, bytes: told } = incoming;
         if let (Some(announced), Some(told)) = (announced.bytes, told)
             && announced != told
@@ -231,6 +238,7 @@ impl<'a> Remote<'a> {
                     .into());
             }
             into.write_all(&buffer[..n]).map_err(failed)?;
+            sum.add(&buffer[..n]);
         }
         match most {
             Some(most) if at < most => Err(broken(ask, at, Some(most), "the server closed it")),
@@ -254,12 +262,20 @@ fn forget(part: &Path) {
     drop(std::fs::remove_file(part));
 }
 
-/// Fails if a file is not as long as announced, or not what its name says.
-fn content(ask: &Ask, announced: &Announced, part: &Path) -> Result<()> {
+fn unreadable(part: &Path, e: &std::io::Error) -> Error {
+    Error::new(format!("cannot read `{}`: {e}", part.display()))
+}
+
+/// Fails if a file is not as long as announced, has another checksum, or is not what its name says.
+fn content(ask: &Ask, announced: &Announced, sum: Sum, part: &Path) -> Result<()> {
     let file = ask.file.unwrap_or_default();
-    let length = part.metadata().map_err(|e| Error::new(format!("cannot read `{}`: {e}", part.display())))?.len();
+    let length = part.metadata().map_err(|e| unreadable(part, &e))?.len();
     if let Some(announced) = announced.bytes.filter(|n| *n != length) {
         return Err(ask.error(&format!("the server announces {announced} bytes and sends {length}")).hint(LIE));
+    }
+    if let Some((kind, found)) = sum.other(part).map_err(|e| unreadable(part, &e))? {
+        let what = format!("what came ({length} bytes) is not what the server announces: its {kind} is {found}, not {}", announced.etag);
+        return Err(ask.error(&what).hint(LIE));
     }
     let sound = match Path::new(file).extension().and_then(|e| e.to_str()) {
         Some("safetensors") => weights::check(part),

@@ -3,6 +3,7 @@
 use crate::block::{Dense, Heads, Linear, Projections};
 use crate::error::{Error, Result};
 use crate::memory::{AnyMemory, Memory};
+use crate::typed::typed;
 use crate::weights::Weights;
 use candle_core::Tensor;
 use serde::de::DeserializeOwned;
@@ -255,7 +256,7 @@ pub fn options<O: DeserializeOwned>(entry: &Value) -> Result<O> {
     if let Some(options) = options.as_object_mut() {
         options.remove("name");
     }
-    serde_json::from_value(options).map_err(|e| {
+    typed(&options).map_err(|e| {
         let name = entry["name"].as_str().unwrap_or("?");
         Error::new(format!("config.json: `mixer` \"{name}\": {e}")).hint("docs/formats.md has the options of each")
     })

@@ -157,8 +157,14 @@ fn same_settings(partial: &Path, sidecar: &Path, settings: &Settings) -> Result<
             .hint("remove the partial file and start again")
     })?;
     let mut names = settings.keys().chain(then.keys());
-    match names.find(|n| settings.get(*n) != then.get(*n)) {
+    match names.find(|n| settings.get(*n) != then.get(*n)).map(String::as_str) {
         None => Ok(()),
+        // what every model has: a run without it was not asked
+        Some("config-fingerprint") if !then.contains_key("config-fingerprint") => Err(Error::new(format!(
+            "cannot tell whether `{}` was written with this model: an earlier version of the program began it, which did not keep what the model's files held",
+            partial.display()
+        ))
+        .hint("end it with that version, or remove the partial file to start again")),
         Some(name) => {
             let say = |s: &Settings| s.get(name).map_or("not set".to_owned(), |v| format!("`{v}`"));
             Err(Error::new(format!(

@@ -6,6 +6,8 @@ mod fetching;
 #[cfg(feature = "hub")]
 mod lies;
 mod server;
+#[cfg(feature = "hub")]
+mod sums;
 
 use server::Ran;
 

@@ -65,9 +65,21 @@ impl Layer {
     pub fn load(config: &Value, w: &Weights) -> Result<Self> {
         let c: Config = parse(config)?;
         let (d, args) = (c.d_model, &c.args);
-        let number = |key: &str, default: Option<usize>| {
-            let found = args[key].as_u64().map(|x| x as usize).or(default);
-            found.ok_or_else(|| Error::new(format!("config.json: `args.{key}` of {} is missing", c.layer)))
+        let other = |key: &str, wanted: &str| {
+            Error::new(format!("config.json: `args.{key}` of {} is {}, not {wanted}", c.layer, args[key]))
+                .hint("mend it, or leave it out for the default of trax")
+        };
+        let number = |key: &str, default: Option<usize>| match &args[key] {
+            Value::Null => default.ok_or_else(|| Error::new(format!("config.json: `args.{key}` of {} is missing", c.layer))),
+            found => found.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| other(key, "a whole number from 0 on")),
+        };
+        let truth = |key: &str, default: bool| match &args[key] {
+            Value::Null => Ok(default),
+            found => found.as_bool().ok_or_else(|| other(key, "true or false")),
+        };
+        let small = || match &args["epsilon"] {
+            Value::Null => Ok(EPS),
+            found => epsilon("args.epsilon", found.as_f64().ok_or_else(|| other("epsilon", "a number"))?),
         };
         let attention = |kind: &str| -> Result<Self> {
             let mut args = args.clone();
@@ -99,8 +111,8 @@ impl Layer {
                 Ok(Self::Dense(Dense::modular(w, s, number("kernel_size", Some(1))?, (s * u, d))?))
             }
             "LayerNorm" => {
-                let centred = args["center"] != json!(false);
-                Ok(Self::Norm(LayerNorm::load_scale(w, d, epsilon("epsilon", args["epsilon"].as_f64().unwrap_or(EPS))?, centred)?))
+                let centred = truth("center", true)?;
+                Ok(Self::Norm(LayerNorm::load_scale(w, d, small()?, centred)?))
             }
             "PositionalEncoding" => Ok(Self::Positions(Positions::learned(w, (number("max_len", Some(2048))?, d), 0)?)),
             "SinCosPositionalEncoding" => Ok(Self::Positions(Positions::waves(d)?)),
@@ -108,7 +120,7 @@ impl Layer {
             "TimeBinPositionalEncoding" => Ok(Self::Positions(Positions::bins(number("time_bin_length", None)?, d)?)),
             "SparseFF" => {
                 let block = (number("n_elements_in_block", Some(32))?, number("d_lowrank", Some(64))?);
-                let weighted = args["multiply_by_controller_output"] == json!(true);
+                let weighted = truth("multiply_by_controller_output", false)?;
                 let sparse = feed_forward::sparse(w, (d, number("d_ff", None)?), block, weighted)?;
                 Ok(Self::FeedForward(Box::new(FeedForward::Sparse(Box::new(sparse)))))
             }
@@ -159,5 +171,46 @@ impl Layer {
                 tensor(slice(xs, |x| sru.apply(x.to_vec(), cells))?, xs.shape())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Store;
+    use std::sync::Arc;
+
+    fn load(layer: &str, args: Value) -> Result<Layer> {
+        Layer::load(&json!({"model_type": "trax_layer", "layer": layer, "d_model": 8, "args": args}), &Arc::new(Store::blueprint()).root())
+    }
+
+    /// None of them is taken for one that is not there.
+    #[test]
+    fn arguments_of_another_kind_are_errors() {
+        for (layer, key, bads, wanted) in [
+            ("LayerNorm", "epsilon", vec![json!("1e-6"), json!(true), json!([]), json!({})], "a number"),
+            ("LayerNorm", "center", vec![json!("no"), json!(0)], "true or false"),
+            ("CausalAttention", "n_heads", vec![json!("2"), json!(-2), json!(2.5), json!(1e300)], "a whole number from 0 on"),
+            ("PositionalEncoding", "max_len", vec![json!("x")], "a whole number from 0 on"),
+            ("SparseFF", "n_elements_in_block", vec![json!("x")], "a whole number from 0 on"),
+            ("SparseFF", "multiply_by_controller_output", vec![json!(1)], "true or false"),
+        ] {
+            let base = if layer == "SparseFF" { json!({"d_ff": 8, "n_elements_in_block": 4, "d_lowrank": 2}) } else { json!({}) };
+            assert!(load(layer, base.clone()).is_ok(), "{layer}");
+            let with = |value: Value| {
+                let mut args = base.clone();
+                args[key] = value;
+                load(layer, args).map(drop)
+            };
+            assert!(key == "n_elements_in_block" || with(Value::Null).is_ok(), "{layer}: null is as nothing");
+            for bad in bads {
+                let error = with(bad.clone()).unwrap_err();
+                assert_eq!(error.message(), format!("config.json: `args.{key}` of {layer} is {bad}, not {wanted}"));
+                assert!(error.remedy().is_some());
+            }
+        }
+        assert!(load("LayerNorm", json!({"epsilon": 1})).is_ok() && load("LayerNorm", json!({"epsilon": 1e-5})).is_ok());
+        let error = load("LayerNorm", json!({"epsilon": -1.0})).map(drop).unwrap_err();
+        assert!(error.message().starts_with("config.json: `args.epsilon` is -1e0, not between 0 and"), "{error}");
     }
 }

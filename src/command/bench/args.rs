@@ -140,7 +140,7 @@ impl BenchWeightArgs {
     /// How a model is loaded, but for the precision of its weights and whether they are made up.
     pub fn options(&self) -> Options {
         let (cache, mapped) = (self.kv_dtype.precision(), self.mapped);
-        Options { cache, mapped, attention: self.attention, adapter: self.adapter.clone(), ..Options::default() }
+        Options { cache, mapped, attention: self.attention, adapter: self.adapter.clone(), ids: true, ..Options::default() }
     }
 }
 

@@ -62,6 +62,7 @@ use turns::Turns;
 pub fn run(args: &BenchArgs, common: &CommonArgs, out: &mut dyn Write) -> Result<Exit> {
     args.check()?;
     let plan = Plan::new(args, common)?;
+    super::tell(&plan.notes(), common.quiet);
     let inputs = Inputs::read(args, &plan)?;
     super::interrupt::watch();
     let progress = Progress::new(!common.quiet);

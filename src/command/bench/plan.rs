@@ -67,6 +67,13 @@ impl Plan {
         Ok(plan)
     }
 
+    /// What the user should know of adapters, each line once.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.models.iter().flat_map(|m| m.outline.notes.iter().cloned()).collect();
+        notes.dedup();
+        notes
+    }
+
     fn of_arguments(args: &BenchArgs, threads: &[usize], quiet: bool) -> Result<Self> {
         let (lists, seed) = (&args.cases, args.running.seed);
         let models = models::of_arguments(args, quiet)?;

@@ -91,6 +91,7 @@ impl Echo {
             unread: Vec::new(),
             store: Store::random(0).into(),
             held: crate::weights::Held::default(),
+            texts: Vec::new(),
         }
     }
 }

@@ -138,7 +138,8 @@ fn resuming_gives_the_file_of_an_unbroken_run() {
         let args = args(&resume);
         let generation = Generation::resolve(None, &serde_json::json!({"eos_token_id": 2}), &args.generate.overrides()).unwrap();
         let mut partial =
-            Partial::create(&path, Some(&settings(&args, ("the embedded one".to_owned(), None, None), &generation).unwrap())).unwrap();
+            Partial::create(&path, Some(&settings(&args, ("the embedded one".to_owned(), &[]), (None, None), &generation).unwrap()))
+                .unwrap();
         partial.write(&whole[..cut]).unwrap();
         drop(partial);
         assert_eq!(run(&resume).exit.unwrap(), Exit::SomeFailed);
@@ -190,7 +191,7 @@ fn a_prefix_of_the_checkpoint_is_part_of_every_document() {
     let resume = |words: &[&str]| {
         let words = [&[records.as_str(), "-o", &output, "--resume"], words].concat();
         let generation = Generation { eos: vec![2], max_length: 5, default_length: false, ..Generation::default() };
-        let was = settings(&args(&words), ("the embedded one".to_owned(), None, Some("sum: ")), &generation).unwrap();
+        let was = settings(&args(&words), ("the embedded one".to_owned(), &[]), (None, Some("sum: ")), &generation).unwrap();
         let path = Path::new(&output);
         let mut partial = Partial::create(path, Some(&was)).unwrap();
         partial.write(&text).unwrap();
@@ -204,6 +205,96 @@ fn a_prefix_of_the_checkpoint_is_part_of_every_document() {
     resume(&[]).unwrap();
     let error = resume(&["--source-prefix", "so "]).unwrap_err();
     assert!(error.message().contains("source-prefix"), "{error}");
+}
+
+/// A copy of a fixture's model.
+fn copy(fixture: &str) -> tempfile::TempDir {
+    let (dir, from) = (tempfile::tempdir().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture));
+    for name in ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(from.join(name), dir.path().join(name)).unwrap();
+    }
+    dir
+}
+
+/// The same directory, and something else in it.
+#[test]
+fn a_model_that_changed_is_not_gone_on_with() {
+    let (model, dir) = (copy("bart-text"), tempfile::tempdir().unwrap());
+    let (text, ids) = (file(dir.path(), "t.txt", "the tide"), file(dir.path(), "i.txt", "5 6 7"));
+    let path = dir.path().join("o.jsonl");
+    let output = path.to_string_lossy().into_owned();
+    let open = |more: &[&str]| Checkpoint::open(model.path(), &crate::checkpoint::Options { ids: more == ["--ids"], ..Default::default() });
+    let words = |more: &[&'static str]| {
+        let input = if more == ["--ids"] { &ids } else { &text };
+        let words = [input.as_str(), "-f", "jsonl", "--max-length", "8", "-o", &output, "--resume"];
+        args(&words.iter().copied().chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    let begin = |more: &[&'static str]| {
+        let (args, checkpoint) = (words(more), open(more).unwrap());
+        let (file, config) = (checkpoint.generation_config.as_ref(), &checkpoint.config);
+        let generation = Generation::resolve(file, config, &args.generate.overrides()).unwrap();
+        let was = settings(&args, (which(&args, &checkpoint), &checkpoint.fingerprints()), (None, None), &generation).unwrap();
+        drop(Partial::create(&path, Some(&was)).unwrap());
+        was
+    };
+    let resume =
+        |more: &[&'static str]| decode(&words(more), true, open(more).unwrap(), &mut Vec::new(), &Fake::ticking(Duration::ZERO)).map(drop);
+    for more in [&[][..], &["--ids"]] {
+        let was = begin(more);
+        for (name, setting) in [
+            ("config.json", "config-fingerprint"),
+            ("generation_config.json", "generation-config-fingerprint"),
+            ("tokenizer.json", "tokenizer-fingerprint"),
+            ("model.safetensors", "weights-fingerprint"),
+        ] {
+            let file = model.path().join(name);
+            let whole = std::fs::read(&file).unwrap();
+            let mut other = whole.clone();
+            match name {
+                // the last number, by a unit in its last place
+                "model.safetensors" => other[whole.len() - 4] ^= 1,
+                _ => other.push(b'\n'),
+            }
+            std::fs::write(&file, other).unwrap();
+            // who reads ids needs no tokenizer
+            if name == "tokenizer.json" && !more.is_empty() {
+                assert!(!was.contains_key(setting) && open(more).unwrap().fingerprints().len() == 3);
+            } else {
+                let (error, then) = (resume(more).unwrap_err(), &was[setting]);
+                assert!(
+                    error.message().contains(&format!("was written with other settings: `{setting}` was `{then}`, now it is `\"")),
+                    "{error}"
+                );
+            }
+            std::fs::write(&file, whole).unwrap();
+        }
+        resume(more).unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+    // begun before any of this was kept
+    begin(&[]);
+    let sidecar = dir.path().join("o.jsonl.partial.settings");
+    let mut was: serde_json::Map<_, _> = serde_json::from_slice(&std::fs::read(&sidecar).unwrap()).unwrap();
+    was.retain(|key, _| !key.ends_with("-fingerprint"));
+    std::fs::write(&sidecar, serde_json::Value::Object(was).to_string()).unwrap();
+    let error = resume(&[]).unwrap_err();
+    assert!(
+        error.message().starts_with("cannot tell whether `") && error.message().contains("an earlier version of the program"),
+        "{error}"
+    );
+    assert!(error.remedy().is_some_and(|hint| hint.contains("remove the partial file")));
+    // a generation_config.json that is new is a change, not an older version
+    let moved = model.path().join("generation_config.json");
+    let whole = std::fs::read(&moved).unwrap();
+    std::fs::remove_file(&moved).unwrap();
+    begin(&[]);
+    std::fs::write(&moved, &whole).unwrap();
+    let error = resume(&[]).unwrap_err();
+    assert!(error.message().contains("other settings: `"), "{error}");
+    // and nothing is kept of made-up weights but their seed
+    let made_up = crate::checkpoint::Options { random_weights: Some(1), ..Default::default() };
+    let names: Vec<&str> = Checkpoint::open(model.path(), &made_up).unwrap().fingerprints().iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["config", "generation-config", "tokenizer"]);
 }
 
 /// A reader that leaves after so many bytes.

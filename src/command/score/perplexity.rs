@@ -6,7 +6,7 @@ use crate::arch;
 use crate::checkpoint::{Checkpoint, no_tokenizer};
 use crate::cli::{InitMemory, WeightArgs};
 use crate::command::locate::locate;
-use crate::command::open;
+use crate::command::{open, tell};
 use crate::decode::{Task, source_prefix};
 use crate::document::Format;
 use crate::error::{Error, Result};
@@ -41,6 +41,7 @@ impl Scorer {
         let own = &args.perplexity;
         let found = locate(own.model.as_deref(), &own.hub, !own.weights.random_weights, quiet)?;
         let mut checkpoint = open(found.as_ref(), &own.weights, seed)?;
+        tell(&checkpoint.adapter_notes(), quiet);
         let info = checkpoint.model.info();
         let (wants_source, both_sides) = (info.encoder_decoder, info.reads_only.is_some());
         suits(own, info)?;
