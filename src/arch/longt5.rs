@@ -109,6 +109,6 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             }
         }))
     };
-    let plan = Plan { reader: &reader, attention: name.clone(), model_type: ARCH.model_type };
+    let plan = Plan { reader: &reader, own_biases: false, output: s.output(), attention: name.clone(), model_type: ARCH.model_type };
     Ok(Loaded { model: Box::new(build(w, s, &plan)?), unread: unread(&c.rest) })
 }

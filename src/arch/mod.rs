@@ -19,6 +19,7 @@ mod linformer_roberta;
 mod linformer_tatp22;
 mod longt5;
 mod mbart;
+mod mt5;
 mod pegasus;
 mod pegasus_x;
 mod performer_lm;
@@ -26,6 +27,7 @@ mod t5;
 mod t5_like;
 mod transfo_xl;
 mod trax;
+mod umt5;
 
 pub use choice::Choice;
 pub use trax::Layer;
@@ -75,6 +77,7 @@ pub const REGISTRY: &[Arch] = &[
     linformer_tatp22::ARCH,
     longt5::ARCH,
     mbart::ARCH,
+    mt5::ARCH,
     pegasus::ARCH,
     pegasus_x::ARCH,
     performer_lm::ARCH,
@@ -83,7 +86,19 @@ pub const REGISTRY: &[Arch] = &[
     trax::terraformer::ARCH,
     transfo_xl::ARCH,
     trax::reformer_lm::ARCH,
+    umt5::ARCH,
 ];
+
+/// Model types whose library has values for keys that config.json lacks, sizes among them.
+const DEFAULTS: &[(&str, &str)] = &[(mt5::ARCH.model_type, mt5::DEFAULTS), (umt5::ARCH.model_type, mt5::DEFAULTS)];
+
+/// `config` with the keys that it lacks and that its library has values for.
+fn completed(config: &Value) -> Value {
+    let defaults = DEFAULTS.iter().find(|(model_type, _)| config["model_type"] == *model_type);
+    let defaults = defaults.and_then(|(_, text)| serde_json::from_str::<Map<String, Value>>(text).ok()).unwrap_or_default();
+    let keys = config.as_object().cloned().unwrap_or_default();
+    defaults.into_iter().chain(keys).collect()
+}
 
 /// The architecture that `config` asks for.
 pub fn find(config: &Value) -> Result<&'static Arch> {
@@ -102,6 +117,7 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
 
 /// Reads a configuration with the field names of config.json.
 fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
+    let config = &completed(config);
     let read = |config: &Value| serde_json::from_value::<C>(config.clone()).map_err(|e| e.to_string());
     read(config).map_err(|what| {
         // flattened structures lose where it was: the key is the one without which something else is wrong, or nothing
@@ -207,7 +223,7 @@ mod tests {
             .filter_map(|a| {
                 let keys: &[&str] = match a.model_type {
                     "bart" | "mbart" | "bigbird_pegasus" | "pegasus_x" => &["d_model", "encoder_ffn_dim", "max_position_embeddings"],
-                    "t5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
+                    "t5" | "mt5" | "umt5" | "longt5" => &["d_model", "num_layers", "relative_attention_num_buckets", "layer_norm_epsilon"],
                     "gpt2" => &["n_embd", "layer_norm_epsilon"],
                     _ => return None,
                 };
@@ -283,7 +299,7 @@ mod tests {
     #[test]
     fn an_epsilon_is_small_and_finite() {
         let mut families = 0;
-        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "t5", "transfo-xl"].contains(&a.model_type)) {
+        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "mt5", "t5", "transfo-xl", "umt5"].contains(&a.model_type)) {
             let load = |epsilon: f64| {
                 let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
                 config["layer_norm_epsilon"] = epsilon.into();
@@ -297,7 +313,7 @@ mod tests {
             }
             families += 1;
         }
-        assert_eq!(families, 5);
+        assert_eq!(families, 7);
         assert!(epsilon("e", f64::NAN).is_err() && epsilon("e", f64::INFINITY).is_err());
     }
 }

@@ -37,7 +37,7 @@ fn keys_mean_what_the_reference_reads_in_them() {
         (json!({"tie_word_embeddings": false, "scale_decoder_outputs": true}), true),
         (json!({"tie_word_embeddings": false, "scale_decoder_outputs": false}), false),
     ] {
-        assert_eq!(sizes(&keys).scaled(), scaled, "{keys}");
+        assert_eq!(sizes(&keys).output().scaled, scaled, "{keys}");
     }
     for (keys, activation, gated) in [
         (json!({"feed_forward_proj": "relu"}), Activation::Relu, false),
@@ -139,7 +139,7 @@ fn tables_are_tied_as_the_checkpoint_has_them() {
         for tie in [true, false] {
             let store = Arc::new(checkpoint(&tables));
             let s = sizes(&json!({"vocab_size": 4, "d_model": 2, "tie_word_embeddings": tie}));
-            let found = super::tables(&store.root(), &s).unwrap();
+            let found = super::tables(&store.root(), &s, s.output().own).unwrap();
             store.all_read(&[]).unwrap();
             let first = found.each_ref().map(|table| {
                 let mut row = [0.0; 2];
