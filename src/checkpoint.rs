@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
 
+pub(crate) mod bytes;
 mod embedded;
 mod options;
 mod shipped;
@@ -30,7 +31,7 @@ pub struct Checkpoint {
     pub dir: Option<PathBuf>,
     /// The model.
     pub model: Box<dyn Model>,
-    /// tokenizer.json, if there is one.
+    /// tokenizer.json, if there is one, or what stands for it where the checkpoint's class has none.
     pub tokenizer: Option<Tokenizer>,
     /// config.json.
     pub config: Value,
@@ -147,7 +148,13 @@ impl Checkpoint {
             Error::new(format!("{}: no config.json", dir.display()))
                 .hint("a checkpoint has config.json, tokenizer.json and model.safetensors")
         })?;
-        let files = Files { config: &config, set, generation_config: read("generation_config.json")?, tokenizer: read("tokenizer.json")? };
+        let files = Files {
+            config: &config,
+            set,
+            generation_config: read("generation_config.json")?,
+            tokenizer: read("tokenizer.json")?,
+            tokenizer_config: read("tokenizer_config.json")?,
+        };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         let loaded = Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
@@ -175,6 +182,7 @@ impl Checkpoint {
             set: None,
             generation_config: Some(shipped.generation_config.to_vec()),
             tokenizer: Some(shipped.tokenizer.to_vec()),
+            tokenizer_config: None,
         };
         Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights), options)
     }
@@ -196,7 +204,7 @@ impl Checkpoint {
             Ok((store, held, loaded))
         };
         // a tokenizer takes as long to read as a small model
-        let (tokenizer, loaded) = rayon::join(|| files.tokenizer.map(|t| tokenizer(&t)).transpose(), load);
+        let (tokenizer, loaded) = rayon::join(|| words(files.tokenizer, files.tokenizer_config, &config), load);
         let (tokenizer, (store, held, loaded)) = (tokenizer?, loaded?);
         store.all_read(arch.ignored)?;
         Ok(Self {
@@ -221,6 +229,7 @@ struct Files<'a> {
     set: Option<&'a Value>,
     generation_config: Option<Vec<u8>>,
     tokenizer: Option<Vec<u8>>,
+    tokenizer_config: Option<Vec<u8>>,
 }
 
 /// config.json with the decoder's start token: where there is a generation_config.json, its `decoder_start_token_id`, else its `bos_token_id`
@@ -250,6 +259,16 @@ fn merge(config: &mut Value, set: &Value) {
 fn json(name: &str, bytes: &[u8]) -> Result<Value> {
     let value: Value = serde_json::from_slice(bytes).map_err(|e| Error::new(format!("{name}: not valid JSON ({e})")))?;
     if value.is_object() { Ok(value) } else { Err(Error::new(format!("{name}: not a JSON object"))) }
+}
+
+/// The tokenizer of tokenizer.json, or one that needs no file.
+fn words(file: Option<Vec<u8>>, class: Option<Vec<u8>>, config: &Value) -> Result<Option<Tokenizer>> {
+    let class = class.and_then(|text| serde_json::from_slice(&text).ok());
+    match file {
+        Some(file) => tokenizer(&file).map(Some),
+        None if bytes::are_meant(config, class.as_ref()) => bytes::byt5().map(Some),
+        None => Ok(None),
+    }
 }
 
 fn tokenizer(bytes: &[u8]) -> Result<Tokenizer> {

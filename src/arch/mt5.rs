@@ -30,7 +30,9 @@ pub(super) const ARCH: Arch = Arch {
 pub(super) const DEFAULTS: &str = r#"{"vocab_size": 250112, "d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6,
     "feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0}"#;
 
+/// Whatever config.json says.
+const OUTPUT: Output = Output { scaled: false, own: true };
+
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
-    let kind = Kind { arch: &ARCH, class: "MT5", own_biases: false, output: |_, _| Output { scaled: false, own: true } };
-    full::load(config, w, &kind)
+    full::load(config, w, &Kind { arch: &ARCH, class: "MT5", own_biases: false, output: |_, _| OUTPUT })
 }

@@ -75,8 +75,9 @@ impl Sizes {
         (self.num_layers, self.num_decoder_layers.unwrap_or(self.num_layers))
     }
 
-    /// Fails at numbers out of all proportion and at what is no encoder-decoder. `class` is how the classes of its library begin.
-    pub fn check(&self, class: &str) -> Result<()> {
+    /// Fails at numbers out of all proportion and at what is no encoder-decoder. `class` is how the classes of its library begin, `own_biases` whether
+    /// every layer has a table by distance.
+    pub fn check(&self, class: &str, own_biases: bool) -> Result<()> {
         let (encoder, decoder) = self.layers();
         sizes(&[
             ("vocab_size", self.vocab_size, 1 << 24),
@@ -93,7 +94,8 @@ impl Sizes {
             [self.d_model, self.vocab_size, self.d_ff, self.num_heads, encoder, decoder, most].map(|n| n as u128);
         let attention = 4 * d * heads * self.d_kv as u128;
         let all = 2 * v * d + (encoder + 2 * decoder) * attention + (encoder + decoder) * 3 * d * d_ff;
-        let vectors = (3 * (encoder + decoder) + 2) * d + 3 * most * heads;
+        let tables = if own_biases { encoder + decoder } else { 3 };
+        let vectors = (3 * (encoder + decoder) + 2) * d + tables * most * heads;
         if all > MOST_IN_ALL || vectors > MOST_IN_VECTORS {
             return Err(Error::new(format!(
                 "config.json: {all} numbers in matrices and {vectors} in norms and tables of {most} distances: `d_model`, `d_ff`, `num_heads`, `num_layers` or `relative_attention_max_distance` is out of proportion"

@@ -31,6 +31,10 @@ const QUIRK: &str = "`tie_word_embeddings: false` is taken for true: hidden stat
     flattens every distribution. The best token stays; beams, samples and perplexity change";
 
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
-    let output = |s: &Sizes, quirks: bool| Output { scaled: quirks || s.tied(), own: !s.tied() };
     full::load(config, w, &Kind { arch: &ARCH, class: "UMT5", own_biases: true, output })
+}
+
+/// What config.json asks for, and what transformers 5 makes of it.
+pub(super) fn output(s: &Sizes, quirks: bool) -> Output {
+    Output { scaled: quirks || s.tied(), own: !s.tied() }
 }

@@ -35,7 +35,7 @@ const UNFOLDED: u64 = 64;
 /// What is put before the names by wrappers of PyTorch: data parallelism, `torch.compile`.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 /// What goes along with the weights.
-const BESIDE: [&str; 3] = ["config.json", "generation_config.json", "tokenizer.json"];
+const BESIDE: [&str; 4] = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
 /// Names in a list of them that is told.
 const TOLD: usize = 8;
 

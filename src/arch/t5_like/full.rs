@@ -34,7 +34,7 @@ struct Config {
 pub(in crate::arch) fn load(config: &Value, w: &Weights, kind: &Kind) -> Result<Loaded> {
     let c: Config = parse(config)?;
     let (s, choice) = (&c.sizes, Choice::of(config, kind.arch)?);
-    s.check(kind.class)?;
+    s.check(kind.class, kind.own_biases)?;
     let biases = |w: &Weights| s.biases(&w.pp("SelfAttention.relative_attention_bias"), Sides::Both);
     let shared = if kind.own_biases { None } else { Some(biases(&w.pp("encoder.block.0.layer.0"))?) };
     let plan = Plan {
