@@ -171,6 +171,7 @@ const DESCRIPTION: &[&str] = &[
     "_name_or_path",
     "use_cache",
     "is_encoder_decoder",
+    "tokenizer_class",
 ];
 
 /// The keys of `rest` that neither generation nor anybody else reads.
@@ -299,7 +300,8 @@ mod tests {
     #[test]
     fn an_epsilon_is_small_and_finite() {
         let mut families = 0;
-        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "mt5", "t5", "transfo-xl", "umt5"].contains(&a.model_type)) {
+        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "mt5", "t5", "transfo-xl", "umt5"].contains(&a.model_type))
+        {
             let load = |epsilon: f64| {
                 let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
                 config["layer_norm_epsilon"] = epsilon.into();

@@ -3,10 +3,10 @@
 //!
 //! Reference: transformers:src/transformers/models/umt5/modeling_umt5.py. Distances fall into T5's buckets. Before transformers 5 hidden states were multiplied by 1/√d before the
 //! output matrix unless config.json said `tie_word_embeddings: false`, as that of every published umT5 does: they were trained without. transformers 5 takes the key
-//! for true, and multiplies always: only [`QUIRK`] does that here. What transformers 5 itself has written says true, and is scaled.
+//! for true, and multiplies always: only the quirk does that here. What transformers 5 itself has written says true, and is scaled.
 
-use super::t5_like::{Output, Sizes};
 use super::t5_like::full::{self, Kind};
+use super::t5_like::{Output, Sizes};
 use super::{Arch, Loaded};
 use crate::error::Result;
 use crate::weights::Weights;
