@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
 
+pub(crate) mod bytes;
 mod embedded;
 mod options;
 mod shipped;
@@ -32,7 +33,7 @@ pub struct Checkpoint {
     pub dir: Option<PathBuf>,
     /// The model.
     pub model: Box<dyn Model>,
-    /// tokenizer.json, if there is one and it was asked for ([`Options::ids`]).
+    /// tokenizer.json, or what stands for it where the checkpoint's class has none, if it was asked for ([`Options::ids`]).
     pub tokenizer: Option<Tokenizer>,
     /// config.json.
     pub config: Value,
@@ -160,6 +161,7 @@ impl Checkpoint {
             set,
             generation_config: read("generation_config.json")?,
             tokenizer: if options.ids { None } else { read("tokenizer.json")? },
+            tokenizer_config: if options.ids { None } else { read("tokenizer_config.json")? },
         };
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         let loaded = Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
@@ -190,6 +192,7 @@ impl Checkpoint {
             set: None,
             generation_config: Some(shipped.generation_config.to_vec()),
             tokenizer: (!options.ids).then(|| shipped.tokenizer.to_vec()),
+            tokenizer_config: None,
         };
         Self::assemble(shipped.name.into(), files, || Store::from_static(shipped.name, shipped.weights), options)
     }
@@ -212,7 +215,7 @@ impl Checkpoint {
             Ok((store, held, loaded))
         };
         // a tokenizer takes as long to read as a small model
-        let (tokenizer, loaded) = rayon::join(|| files.tokenizer.map(|t| tokenizer(&t)).transpose(), load);
+        let (tokenizer, loaded) = rayon::join(|| words(files.tokenizer, files.tokenizer_config, &config), load);
         let (tokenizer, (store, held, loaded)) = (tokenizer?, loaded?);
         store.all_read(arch.ignored)?;
         Ok(Self {
@@ -246,6 +249,7 @@ struct Files<'a> {
     set: Option<&'a Value>,
     generation_config: Option<Vec<u8>>,
     tokenizer: Option<Vec<u8>>,
+    tokenizer_config: Option<Vec<u8>>,
 }
 
 impl Files<'_> {
@@ -286,6 +290,16 @@ fn merge(config: &mut Value, set: &Value) {
 fn json(name: &str, bytes: &[u8]) -> Result<Value> {
     let value: Value = serde_json::from_slice(bytes).map_err(|e| Error::new(format!("{name}: not valid JSON ({e})")))?;
     if value.is_object() { Ok(value) } else { Err(Error::new(format!("{name}: not a JSON object"))) }
+}
+
+/// The tokenizer of tokenizer.json, or one that needs no file.
+fn words(file: Option<Vec<u8>>, class: Option<Vec<u8>>, config: &Value) -> Result<Option<Tokenizer>> {
+    let class = class.and_then(|text| serde_json::from_slice(&text).ok());
+    match file {
+        Some(file) => tokenizer(&file).map(Some),
+        None if bytes::are_meant(config, class.as_ref()) => bytes::byt5().map(Some),
+        None => Ok(None),
+    }
 }
 
 fn tokenizer(bytes: &[u8]) -> Result<Tokenizer> {

@@ -96,6 +96,19 @@ fn says_what_it_did() {
         let read = |path: PathBuf| std::fs::read(path).expect("a file");
         assert_eq!(read(dir.path().join("out").join(name)), read(fixture("sharded").join(name)), "{name}");
     }
+    // a tokenizer that is no JSON
+    let source = tempfile::tempdir().expect("a directory");
+    for file in std::fs::read_dir(fixture("sharded")).expect("listed").map(|f| f.expect("a file").path()) {
+        std::fs::copy(&file, source.path().join(file.file_name().expect("a name"))).expect("copied");
+    }
+    std::fs::write(source.path().join("spiece.model"), b"\n\x0e\n\x05<unk>").expect("written");
+    std::fs::write(source.path().join("tokenizer_config.json"), "{\"tokenizer_class\": \"T5Tokenizer\"}").expect("written");
+    let (dir, _, said) = converted(source.path().to_str().expect("UTF-8"), &[]);
+    assert!(
+        said.ends_with("copied along: config.json, generation_config.json, tokenizer.json, tokenizer_config.json, spiece.model\n"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(dir.path().join("out/spiece.model")).expect("a file"), b"\n\x0e\n\x05<unk>");
     let (_, _, said) = converted("kinds.pt", &[]);
     assert!(said.contains("one storage, written once for each name: `f32` = `tied` = `transposed` = `columns`; "), "{said}");
     let (_, _, said) = converted("kinds.pt", &["-q"]);

@@ -247,6 +247,7 @@ fn registries_and_facts() {
             "linformer_tatp22_lm",
             "longt5",
             "mbart",
+            "mt5",
             "pegasus",
             "pegasus_x",
             "performer_lm",
@@ -255,6 +256,7 @@ fn registries_and_facts() {
             "terraformer",
             "transfo-xl",
             "trax_reformer_lm",
+            "umt5",
         ]
     );
     let facts: serde_json::Value = serde_json::from_str(&prints(&["inspect", "-f", "json"])).expect("JSON");

@@ -67,6 +67,7 @@ fn numbers_of_the_reference() {
         "lm-sparse",
         "lm-transformer-xl",
         "mbart",
+        "mt5",
         "pegasus",
         "pegasus-x",
         "performer",
@@ -76,6 +77,7 @@ fn numbers_of_the_reference() {
         "longt5",
         "transfo-xl",
         "trax-layer",
+        "umt5",
     ] {
         let n = cases.iter().filter(|c| c.file_name().is_some_and(|n| n.to_string_lossy().starts_with(family))).count();
         assert!(n >= 3, "{family}: only {n} cases");

@@ -83,7 +83,7 @@ impl Config {
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
     let c: Config = parse(config)?;
     let (s, choice) = (&c.sizes, Choice::of(config, &ARCH)?);
-    s.check("LongT5")?;
+    s.check("LongT5", false)?;
     if c.global_block_size == 0 {
         return Err(Error::new("config.json: `global_block_size` is 0").hint("it is the tokens that one slot stands for; LongT5 has 16"));
     }
@@ -109,6 +109,6 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             }
         }))
     };
-    let plan = Plan { reader: &reader, attention: name.clone(), model_type: ARCH.model_type };
+    let plan = Plan { reader: &reader, own_biases: false, output: s.output(), attention: name.clone(), model_type: ARCH.model_type };
     Ok(Loaded { model: Box::new(build(w, s, &plan)?), unread: unread(&c.rest) })
 }

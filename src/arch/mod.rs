@@ -20,6 +20,7 @@ mod linformer_roberta;
 mod linformer_tatp22;
 mod longt5;
 mod mbart;
+mod mt5;
 mod pegasus;
 mod pegasus_x;
 mod performer_lm;
@@ -27,6 +28,7 @@ mod t5;
 mod t5_like;
 mod transfo_xl;
 mod trax;
+mod umt5;
 
 pub use choice::Choice;
 pub use trax::Layer;
@@ -76,6 +78,7 @@ pub const REGISTRY: &[Arch] = &[
     linformer_tatp22::ARCH,
     longt5::ARCH,
     mbart::ARCH,
+    mt5::ARCH,
     pegasus::ARCH,
     pegasus_x::ARCH,
     performer_lm::ARCH,
@@ -84,7 +87,19 @@ pub const REGISTRY: &[Arch] = &[
     trax::terraformer::ARCH,
     transfo_xl::ARCH,
     trax::reformer_lm::ARCH,
+    umt5::ARCH,
 ];
+
+/// Model types whose library has values for keys that config.json lacks, sizes among them.
+const DEFAULTS: &[(&str, &str)] = &[(mt5::ARCH.model_type, mt5::DEFAULTS), (umt5::ARCH.model_type, mt5::DEFAULTS)];
+
+/// `config` with the keys that it lacks and that its library has values for.
+fn completed(config: &Value) -> Value {
+    let defaults = DEFAULTS.iter().find(|(model_type, _)| config["model_type"] == *model_type);
+    let defaults = defaults.and_then(|(_, text)| serde_json::from_str::<Map<String, Value>>(text).ok()).unwrap_or_default();
+    let keys = config.as_object().cloned().unwrap_or_default();
+    defaults.into_iter().chain(keys).collect()
+}
 
 /// The architecture that `config` asks for.
 pub fn find(config: &Value) -> Result<&'static Arch> {
@@ -103,7 +118,7 @@ pub fn find(config: &Value) -> Result<&'static Arch> {
 
 /// Reads a configuration with the field names of config.json.
 fn parse<C: DeserializeOwned>(config: &Value) -> Result<C> {
-    typed(config).map_err(|what| Error::new(format!("config.json: {what}")).hint("compare it with the published checkpoint's"))
+    typed(&completed(config)).map_err(|what| Error::new(format!("config.json: {what}")).hint("compare it with the published checkpoint's"))
 }
 
 /// Keys that generation reads.
@@ -145,6 +160,7 @@ const DESCRIPTION: &[&str] = &[
     "_name_or_path",
     "use_cache",
     "is_encoder_decoder",
+    "tokenizer_class",
 ];
 
 /// The keys of `rest` that neither generation nor anybody else reads.
@@ -284,7 +300,8 @@ mod tests {
     #[test]
     fn an_epsilon_is_small_and_finite() {
         let mut families = 0;
-        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "t5", "transfo-xl"].contains(&a.model_type)) {
+        for arch in REGISTRY.iter().filter(|a| ["effattn_lm", "gpt2", "longt5", "mt5", "t5", "transfo-xl", "umt5"].contains(&a.model_type))
+        {
             let load = |epsilon: f64| {
                 let mut config: Value = serde_json::from_str(arch.tiny).unwrap();
                 config["layer_norm_epsilon"] = epsilon.into();
@@ -298,7 +315,7 @@ mod tests {
             }
             families += 1;
         }
-        assert_eq!(families, 5);
+        assert_eq!(families, 7);
         assert!(epsilon("e", f64::NAN).is_err() && epsilon("e", f64::INFINITY).is_err());
     }
 }

@@ -4,14 +4,11 @@
 //! Reference: transformers:src/transformers/models/t5/modeling_t5.py. Version 1.1 has a gate in its feed-forward layers, an output matrix of its own,
 //! and hidden states go to it as they are; before, they were multiplied by 1/√d and the matrix was the token table.
 
-use super::bart_like::full_name;
-use super::t5_like::{Plan, Sizes, build};
-use super::{Arch, Choice, Loaded, parse, unread};
+use super::t5_like::full::{self, Kind};
+use super::{Arch, Loaded};
 use crate::error::Result;
-use crate::mixer::{Relation, Sides, Softmax};
 use crate::weights::Weights;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub(super) const ARCH: Arch = Arch {
     model_type: "t5",
@@ -31,26 +28,7 @@ pub(super) const ARCH: Arch = Arch {
 /// The reference's first version gave cross-attention a table by distance, and used it for nothing.
 pub(super) const UNUSED: &[&str] = &["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"];
 
-#[derive(Deserialize)]
-struct Config {
-    #[serde(flatten)]
-    sizes: Sizes,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
 fn load(config: &Value, w: &Weights) -> Result<Loaded> {
-    let c: Config = parse(config)?;
-    let (s, choice) = (&c.sizes, Choice::of(config, &ARCH)?);
-    s.check("T5")?;
-    let biases = s.biases(&w.pp("encoder.block.0.layer.0.SelfAttention.relative_attention_bias"), Sides::Both)?;
-    let plan = Plan {
-        reader: &|w| {
-            let softmax = Softmax::new(s.heads()?, s.projections(&w.pp("SelfAttention"))?);
-            Ok(Box::new(softmax.with_relation(Relation::Biases(biases.clone())).with_window(choice.reach())))
-        },
-        attention: full_name(choice),
-        model_type: ARCH.model_type,
-    };
-    Ok(Loaded { model: Box::new(build(w, s, &plan)?), unread: unread(&c.rest) })
+    let kind = Kind { arch: &ARCH, class: "T5", own_biases: false, output: |s, _| s.output() };
+    full::load(config, w, &kind)
 }

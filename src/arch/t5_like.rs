@@ -1,4 +1,4 @@
-//! What T5 and LongT5 have in common: the fields of their config.json, the names of their tensors, their decoder.
+//! What T5, mT5, umT5 and LongT5 have in common: the fields of their config.json, the names of their tensors, their decoder.
 
 use super::bart_like::{Tables, tied};
 use super::{epsilon, sizes};
@@ -13,6 +13,8 @@ use crate::model::Info;
 use crate::weights::Weights;
 use serde::Deserialize;
 use std::sync::Arc;
+
+pub(super) mod full;
 
 /// The fields that their config.json share. Those with defaults were not always written.
 #[derive(Debug, Deserialize)]
@@ -73,8 +75,9 @@ impl Sizes {
         (self.num_layers, self.num_decoder_layers.unwrap_or(self.num_layers))
     }
 
-    /// Fails at numbers out of all proportion and at what is no encoder-decoder. `class` is how the classes of its library begin.
-    pub fn check(&self, class: &str) -> Result<()> {
+    /// Fails at numbers out of all proportion and at what is no encoder-decoder. `class` is how the classes of its library begin, `own_biases` whether
+    /// every layer has a table by distance.
+    pub fn check(&self, class: &str, own_biases: bool) -> Result<()> {
         let (encoder, decoder) = self.layers();
         sizes(&[
             ("vocab_size", self.vocab_size, 1 << 24),
@@ -91,7 +94,8 @@ impl Sizes {
             [self.d_model, self.vocab_size, self.d_ff, self.num_heads, encoder, decoder, most].map(|n| n as u128);
         let attention = 4 * d * heads * self.d_kv as u128;
         let all = 2 * v * d + (encoder + 2 * decoder) * attention + (encoder + decoder) * 3 * d * d_ff;
-        let vectors = (3 * (encoder + decoder) + 2) * d + 3 * most * heads;
+        let tables = if own_biases { encoder + decoder } else { 3 };
+        let vectors = (3 * (encoder + decoder) + 2) * d + tables * most * heads;
         if all > MOST_IN_ALL || vectors > MOST_IN_VECTORS {
             return Err(Error::new(format!(
                 "config.json: {all} numbers in matrices and {vectors} in norms and tables of {most} distances: `d_model`, `d_ff`, `num_heads`, `num_layers` or `relative_attention_max_distance` is out of proportion"
@@ -116,11 +120,17 @@ impl Sizes {
         DistanceBuckets::new(self.relative_attention_num_buckets, self.relative_attention_max_distance)
     }
 
-    /// Whether hidden states are multiplied by 1/√d before the output matrix: always at first, from version 1.1 on not.
+    /// T5's and LongT5's: scaled at first, from version 1.1 on not, and then with a matrix of its own.
     ///
     /// transformers 5 writes `scale_decoder_outputs` and `tie_word_embeddings: true` for all; before, `tie_word_embeddings` meant both.
-    fn scaled(&self) -> bool {
-        self.scale_decoder_outputs.unwrap_or(self.tie_word_embeddings != Some(false))
+    pub fn output(&self) -> Output {
+        let scaled = self.scale_decoder_outputs.unwrap_or(self.tied());
+        Output { scaled, own: !scaled }
+    }
+
+    /// What `tie_word_embeddings` said before transformers 5, which writes `true` whatever it was.
+    pub fn tied(&self) -> bool {
+        self.tie_word_embeddings != Some(false)
     }
 
     /// The feed-forward layer's activation, and whether it has a gate: `relu`, `gated-gelu`, …
@@ -182,9 +192,21 @@ impl Sizes {
 /// Loads the self-attention of an encoder layer from the tensors below `encoder.block.{i}.layer.0`.
 type LoadReader<'a> = dyn Fn(&Weights) -> Result<Box<dyn Reader>> + 'a;
 
+/// What becomes of the decoder's hidden states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Output {
+    /// Whether they are multiplied by 1/√d before the output matrix.
+    pub scaled: bool,
+    /// Whether made-up weights have an output matrix of their own, as published ones of these settings have. A checkpoint's tensors say it themselves.
+    pub own: bool,
+}
+
 /// Where they differ.
 pub(super) struct Plan<'a> {
     pub reader: &'a LoadReader<'a>,
+    /// Whether every layer of the decoder has its own table by distance; else the first one's is for all.
+    pub own_biases: bool,
+    pub output: Output,
     /// What [`Info::attention`] says.
     pub attention: String,
     pub model_type: &'static str,
@@ -194,11 +216,14 @@ pub(super) struct Plan<'a> {
 pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
     let (encoder_layers, decoder_layers) = s.layers();
     let (we, wd) = (root.pp("encoder"), root.pp("decoder"));
-    let [source, target, output] = tables(root, s)?;
+    let [source, target, output] = tables(root, s, plan.output.own)?;
     let input = |table| Input { tokens: Embedding::new(table, 1.0), positions: Positions::none(s.d_model), norm: None };
     let encoder = (0..encoder_layers).map(|i| encoder_layer(&we.pp("block").pp(i).pp("layer"), s, plan)).collect::<Result<_>>()?;
-    let past = s.biases(&wd.pp("block.0.layer.0.SelfAttention.relative_attention_bias"), Sides::Past)?;
-    let decoder = (0..decoder_layers).map(|i| decoder_layer(&wd.pp("block").pp(i).pp("layer"), s, &past)).collect::<Result<_>>()?;
+    let past = |i: usize| s.biases(&wd.pp("block").pp(i).pp("layer.0.SelfAttention.relative_attention_bias"), Sides::Past);
+    let shared = if plan.own_biases { None } else { Some(past(0)?) };
+    let decoder = (0..decoder_layers)
+        .map(|i| decoder_layer(&wd.pp("block").pp(i).pp("layer"), s, shared.clone().map_or_else(|| past(i), Ok)?))
+        .collect::<Result<_>>()?;
     let start = s.decoder_start_token_id.or(s.bos_token_id);
     Ok(Seq2Seq {
         info: Info {
@@ -221,18 +246,18 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
         target: input(target),
         decoder: Decoder { order: Order::Pre, layers: decoder, norm: Some(s.norm(&wd.pp("final_layer_norm"))?) },
         output: Linear::from_packed(output).into(),
-        output_scale: s.scaled().then(|| (s.d_model as f64).powf(-0.5) as f32),
+        output_scale: plan.output.scaled.then(|| (s.d_model as f64).powf(-0.5) as f32),
     })
 }
 
 /// Encoder table, decoder table, output matrix.
 ///
-/// transformers 5 ties all of them whatever `tie_word_embeddings` says, but a tensor that the checkpoint holds is used. Where there is no checkpoint, an
-/// unscaled model is one with an output matrix of its own, as version 1.1 was published.
-fn tables(root: &Weights, s: &Sizes) -> Result<Tables> {
+/// transformers 5 ties all of them whatever `tie_word_embeddings` says, but a tensor that the checkpoint holds is used. Where there is no checkpoint,
+/// `own` says whether there is an output matrix of its own.
+fn tables(root: &Weights, s: &Sizes, own: bool) -> Result<Tables> {
     let names = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"];
     let made_up = !names.iter().any(|name| root.has(name));
-    tied(root, names.map(str::to_owned), (s.vocab_size, s.d_model), made_up && !s.scaled(), None)
+    tied(root, names.map(str::to_owned), (s.vocab_size, s.d_model), made_up && own, None)
 }
 
 fn encoder_layer(w: &Weights, s: &Sizes, plan: &Plan) -> Result<EncoderLayer> {
@@ -245,8 +270,8 @@ fn encoder_layer(w: &Weights, s: &Sizes, plan: &Plan) -> Result<EncoderLayer> {
     })
 }
 
-fn decoder_layer(w: &Weights, s: &Sizes, past: &Arc<Biases>) -> Result<DecoderLayer> {
-    let mixer = Softmax::new(s.heads()?, s.projections(&w.pp("0.SelfAttention"))?).with_relation(Relation::Biases(past.clone()));
+fn decoder_layer(w: &Weights, s: &Sizes, past: Arc<Biases>) -> Result<DecoderLayer> {
+    let mixer = Softmax::new(s.heads()?, s.projections(&w.pp("0.SelfAttention"))?).with_relation(Relation::Biases(past));
     let cross = Cross::new(s.heads()?, s.projections(&w.pp("1.EncDecAttention"))?);
     Ok(DecoderLayer {
         mixer: Box::new(mixer.with_cache(w.cache())),

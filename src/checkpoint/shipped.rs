@@ -62,7 +62,7 @@ impl Shipped {
     }
 
     fn assemble(&self, weights: impl FnOnce() -> Result<Store> + Send, options: &Options, set: Option<&Value>) -> Result<Checkpoint> {
-        let files = Files { config: self.config, set, generation_config: None, tokenizer: None };
+        let files = Files { config: self.config, set, generation_config: None, tokenizer: None, tokenizer_config: None };
         Checkpoint::assemble(self.name.to_owned(), files, weights, options)
     }
 }

@@ -1,6 +1,7 @@
 //! `effattn tokenizer`: tokenizers made of texts.
 
 use super::Exit;
+use crate::checkpoint::bytes;
 use crate::cli::CommonArgs;
 use crate::document::{Documents, Format, Options, check};
 use crate::error::{Error, Result};
@@ -163,7 +164,7 @@ fn failed(e: tokenizers::Error) -> Error {
 
 fn train(args: &TrainArgs) -> Result<Tokenizer> {
     match args.level {
-        Level::Bytes => bytes(args),
+        Level::Bytes => of_bytes(args),
         Level::Bpe => {
             let mut tokenizer = Tokenizer::new(BPE::default());
             tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true))).with_decoder(Some(ByteLevel::default()));
@@ -193,26 +194,11 @@ fn train(args: &TrainArgs) -> Result<Tokenizer> {
     }
 }
 
-/// Byte b is token b: the alphabet of byte-level models in the order of the bytes, and nothing to merge.
-fn bytes(args: &TrainArgs) -> Result<Tokenizer> {
-    let vocab = (0..=u8::MAX).map(|byte| (letter(byte).to_string(), u32::from(byte))).collect::<tokenizers::models::bpe::Vocab>();
-    let model = BPE::builder().vocab_and_merges(vocab, Vec::new()).build().map_err(failed)?;
-    let mut tokenizer = Tokenizer::new(model);
-    // without the pattern a text is one piece, and the model cuts it into its bytes
-    tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, false))).with_decoder(Some(ByteLevel::default()));
+/// Byte b is token b.
+fn of_bytes(args: &TrainArgs) -> Result<Tokenizer> {
+    let mut tokenizer = bytes::with_first(&[])?;
     tokenizer.add_special_tokens(args.special()).map_err(failed)?;
     Ok(tokenizer)
-}
-
-/// The letter that stands for a byte in byte-level vocabularies (`bytes_to_unicode` of GPT-2): itself where it is printable in Latin-1, else the
-/// next one from U+0100 on.
-fn letter(byte: u8) -> char {
-    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    if printable(byte) {
-        return char::from(byte);
-    }
-    let before = (0..byte).filter(|b| !printable(*b)).count() as u32;
-    char::from_u32(0x100 + before).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// Trains on the lines of all documents, each with the line feed at its end, as the Python package reads files.
@@ -226,17 +212,4 @@ fn learn(args: &TrainArgs, mut tokenizer: Tokenizer, mut trainer: TrainerWrapper
     let lines = texts.iter().flat_map(|text| text.split_inclusive('\n'));
     tokenizer.train(&mut trainer, lines).map_err(failed)?;
     Ok(tokenizer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The letters are those of the crate, each for another byte.
-    #[test]
-    fn letters_of_bytes_are_the_alphabet() {
-        let letters: std::collections::BTreeSet<char> = (0..=u8::MAX).map(letter).collect();
-        assert_eq!(letters, ByteLevel::alphabet().into_iter().collect());
-        assert_eq!((letter(b' '), letter(b'\n'), letter(b'a'), letter(0xAD)), ('Ġ', 'Ċ', 'a', 'Ń'));
-    }
 }

@@ -34,8 +34,16 @@ use tensor::Tensor;
 const UNFOLDED: u64 = 64;
 /// What is put before the names by wrappers of PyTorch: data parallelism, `torch.compile`.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
-/// What goes along with the weights.
-const BESIDE: [&str; 3] = ["config.json", "generation_config.json", "tokenizer.json"];
+/// What goes along with the weights. Of SentencePiece's files Python's transformers make a tokenizer.json.
+const BESIDE: [&str; 7] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+];
 /// Names in a list of them that is told.
 const TOLD: usize = 8;
 
@@ -208,7 +216,8 @@ fn beside(config: Option<&Path>, dir: &Path) -> Result<Vec<(&'static str, Vec<u8
             _ => continue,
         };
         let contents = std::fs::read(&path).map_err(|e| Error::new(format!("{}: {}", path.display(), reason(&e))))?;
-        if !matches!(serde_json::from_slice(&contents), Ok(serde_json::Value::Object(_))) {
+        let json = name.ends_with(".json");
+        if json && !matches!(serde_json::from_slice(&contents), Ok(serde_json::Value::Object(_))) {
             return Err(Error::new(format!("{}: not a JSON object", path.display())).hint(if name == "config.json" {
                 "`--config FILE` takes a config.json in place of the one beside the checkpoint"
             } else {

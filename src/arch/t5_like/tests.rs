@@ -37,7 +37,7 @@ fn keys_mean_what_the_reference_reads_in_them() {
         (json!({"tie_word_embeddings": false, "scale_decoder_outputs": true}), true),
         (json!({"tie_word_embeddings": false, "scale_decoder_outputs": false}), false),
     ] {
-        assert_eq!(sizes(&keys).scaled(), scaled, "{keys}");
+        assert_eq!(sizes(&keys).output().scaled, scaled, "{keys}");
     }
     for (keys, activation, gated) in [
         (json!({"feed_forward_proj": "relu"}), Activation::Relu, false),
@@ -53,6 +53,46 @@ fn keys_mean_what_the_reference_reads_in_them() {
         assert_eq!(sizes(&keys).activation().unwrap(), (activation, gated), "{keys}");
     }
     assert_eq!(sizes(&json!({"num_decoder_layers": null})).layers(), (2, 2));
+}
+
+/// umT5 of transformers 4.57.6 scales unless config.json says that the matrices are two, that of 5.23 always; a checkpoint of the hub says it.
+#[test]
+fn only_the_quirk_scales_what_was_trained_without() {
+    for (keys, quirks, scaled, own) in [
+        (json!({"tie_word_embeddings": false}), false, false, true),
+        (json!({"tie_word_embeddings": false}), true, true, true),
+        (json!({"tie_word_embeddings": true}), false, true, false),
+        (json!({"tie_word_embeddings": true}), true, true, false),
+        (json!({}), false, true, false),
+        (json!({"tie_word_embeddings": null, "scale_decoder_outputs": false}), false, true, false),
+    ] {
+        assert_eq!(crate::arch::umt5::output(&sizes(&keys), quirks), Output { scaled, own }, "{keys}, {quirks}");
+    }
+    let run = |model_type: &str, keys: Value| first_logits(&*load(model_type, &keys, Store::random(7)).unwrap().model);
+    let (plain, quirk) = (run("umt5", json!({})), run("umt5", json!({"reference_quirks": true})));
+    let by = 24f32.sqrt();
+    assert!(plain.iter().zip(&quirk).all(|(a, b)| (a - b * by).abs() < 1e-4) && plain != quirk);
+    // mT5's are never scaled, and say so in one way or the other
+    for keys in [json!({"tie_word_embeddings": true}), json!({"scale_decoder_outputs": true}), json!({"reference_quirks": true})] {
+        assert!(run("mt5", keys.clone()) == run("mt5", json!({})), "{keys}");
+    }
+}
+
+/// Where a file lacks them, `MT5Config` and `UMT5Config` of transformers 5.23 have sizes; T5's are not guessed.
+#[test]
+fn keys_that_are_left_out_are_the_librarys() {
+    let load = |config: Value| {
+        let (arch, _) = arch(config["model_type"].as_str().unwrap());
+        let store = Arc::new(Store::blueprint());
+        (arch.load)(&config, &store.root()).map(|loaded| (loaded.model.info().vocab_size, loaded.model.info().layers, store.parameters()))
+    };
+    let (d, inner, ff, vocab) = (512, 6 * 64, 1024, 250_112);
+    // encoder and decoder: attention, the gated layer, norms; tables by distance; norms at the end; input and output
+    let parameters = 8 * (4 * d * inner + 3 * d * ff + 2 * d) + 8 * (8 * d * inner + 3 * d * ff + 3 * d) + 2 * d;
+    assert_eq!(load(json!({"model_type": "mt5"})).unwrap(), (vocab, (8, 8), parameters + 2 * 32 * 6 + 2 * vocab * d));
+    assert_eq!(load(json!({"model_type": "umt5"})).unwrap(), (vocab, (8, 8), parameters + 16 * 32 * 6 + vocab * d));
+    assert_eq!(load(json!({"model_type": "mt5", "num_layers": 3, "vocab_size": 99})).unwrap().1, (3, 3));
+    assert_eq!(load(json!({"model_type": "t5"})).unwrap_err().message(), "config.json: missing field `vocab_size`");
 }
 
 #[test]
@@ -76,6 +116,12 @@ fn what_makes_no_sense_is_refused() {
         ("t5", json!({"decoder_start_token_id": null}), "decoder_start_token_id"),
         ("t5", json!({"attention_choice": "sparse"}), "--attention sparse"),
         ("longt5", json!({"architectures": ["LongT5EncoderModel"]}), "LongT5EncoderModel"),
+        ("mt5", json!({"architectures": ["MT5EncoderModel"]}), "MT5EncoderModel"),
+        ("mt5", json!({"feed_forward_proj": "gated-gelu-new"}), "feed_forward_proj"),
+        ("umt5", json!({"architectures": ["MT5ForConditionalGeneration"]}), "MT5ForConditionalGeneration"),
+        ("umt5", json!({"d_kv": 0}), "d_kv"),
+        // a table in each layer: more in all than memory has
+        ("umt5", json!({"num_layers": 4096, "relative_attention_max_distance": 65_536}), "relative_attention_max_distance"),
         ("longt5", json!({"global_block_size": 0}), "global_block_size"),
         ("longt5", json!({"encoder_attention_type": "global"}), "transient-global"),
         ("longt5", json!({"attention_choice": "block=64"}), "--attention block=64"),
@@ -98,7 +144,7 @@ fn no_number_is_too_much() {
         let told = (model.state_bytes(100, 100), model.encode_bytes(100), model.step_bytes(), model.attention(100));
         assert!(told.0 > 0 && told.1 > 0 && told.2 > 0 && !told.3.is_empty(), "{model_type} {keys}");
     };
-    for model_type in ["t5", "longt5"] {
+    for model_type in ["t5", "mt5", "umt5", "longt5"] {
         let (_, config) = arch(model_type);
         let keys: Vec<&String> = config.as_object().unwrap().keys().filter(|key| config[*key].is_number()).collect();
         keys.iter().for_each(|key| numbers.iter().for_each(|n| tell(model_type, json!({*key: n}))));
@@ -139,7 +185,7 @@ fn tables_are_tied_as_the_checkpoint_has_them() {
         for tie in [true, false] {
             let store = Arc::new(checkpoint(&tables));
             let s = sizes(&json!({"vocab_size": 4, "d_model": 2, "tie_word_embeddings": tie}));
-            let found = super::tables(&store.root(), &s).unwrap();
+            let found = super::tables(&store.root(), &s, s.output().own).unwrap();
             store.all_read(&[]).unwrap();
             let first = found.each_ref().map(|table| {
                 let mut row = [0.0; 2];
@@ -169,6 +215,10 @@ fn the_same_weights_run_other_attentions() {
         ("t5", local, "auto", "full", "auto"),
         ("t5", local, "full", "full", "auto"),
         ("t5", local, "window=60", "window=60", "full"),
+        ("mt5", local, "auto", "full", "auto"),
+        ("mt5", local, "window=60", "window=60", "full"),
+        ("umt5", local, "full", "full", "auto"),
+        ("umt5", local, "window=60", "window=60", "full"),
         ("longt5", local, "auto", "longt5 local radius=5", "window=10"),
         ("longt5", local, "full", "full", "window=58"),
         ("longt5", local, "window=10", "window=10", "auto"),
