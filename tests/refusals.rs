@@ -112,6 +112,22 @@ fn rounding_is_weighed_where_asked_for_and_hides_no_mistake() {
     assert_eq!(verify(1e-4, &["--atol", "1e-9", "--rounding"]), Some(4), "another epsilon is no rounding");
 }
 
+/// What would not fit below a limit on address space is refused, not aborted.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_on_address_space_counts() {
+    let run = |vocabulary: usize| {
+        let dir = copy("t5-plain", |config| config["vocab_size"] = json!(vocabulary));
+        let words = format!("decode -m {} --random-weights --ids - -t 1 --max-new-tokens 1", path(&dir, ""));
+        let line = format!("ulimit -v 400000; echo '5 6 7' | {} {words}", env!("CARGO_BIN_EXE_effattn"));
+        let out = std::process::Command::new("sh").args(["-c", &line]).output().expect("a shell");
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    assert_eq!(run(1 << 10).0, Some(0));
+    let (code, said) = run(1 << 23);
+    assert!(code == Some(1) && said.contains("are available"), "{code:?} {said}");
+}
+
 /// A sequence that ends elsewhere is said to differ, and what else was compared is said too.
 #[test]
 fn sequences_of_other_lengths_differ() {

@@ -1,6 +1,7 @@
 //! What BART, Pegasus and LED have in common: the names of their tensors and the order of their layers.
 
 use super::choice::Choice;
+use super::start_token;
 use crate::block::{
     Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, Input, LayerNorm, Linear, Order,
     Positions, Projections, Seq2Seq,
@@ -138,7 +139,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
     let target = input(&wd, target, plan.positions[1])?;
     let encoder = (0..s.encoder_layers).map(|i| encoder_layer(&we.pp("layers").pp(i), s, plan, i)).collect::<Result<_>>()?;
     let decoder = (0..s.decoder_layers).map(|i| decoder_layer(&wd.pp("layers").pp(i), s, plan)).collect::<Result<_>>()?;
-    let start = s.decoder_start_token_id.or(s.bos_token_id);
+    let start = s.decoder_start_token_id.or(s.bos_token_id).map(|start| start_token(start, s.vocab_size)).transpose()?;
     Ok(Seq2Seq {
         info: Info {
             model_type: plan.model_type,

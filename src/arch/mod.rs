@@ -178,6 +178,15 @@ fn sizes(all: &[(&str, usize, usize)]) -> Result<()> {
     }
 }
 
+/// The token that a decoder starts with. Fails if there is none of that number.
+fn start_token(start: u32, vocabulary: usize) -> Result<u32> {
+    match (start as usize) < vocabulary {
+        true => Ok(start),
+        false => Err(Error::new(format!("config.json: the decoder starts with token {start}, and `vocab_size` is {vocabulary}"))
+            .hint("look at `decoder_start_token_id` and `bos_token_id`, of generation_config.json where there is one")),
+    }
+}
+
 /// A norm's ε of config.json's `key`. Fails where it is none, or as an f32 is none.
 fn epsilon(key: &str, epsilon: f64) -> Result<f64> {
     match epsilon >= 0.0 && (epsilon as f32).is_finite() {
@@ -294,6 +303,27 @@ mod tests {
         ["decoder_start_token_id", "bos_token_id"].iter().for_each(|key| config[*key] = Value::Null);
         let e = (bart::ARCH.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop).unwrap_err();
         assert!(e.message().contains("neither `decoder_start_token_id`") && e.remedy().is_some());
+    }
+
+    /// Of every family that starts with one: the last of the vocabulary is one, the next is none.
+    #[test]
+    fn a_decoder_starts_with_a_token_that_there_is() {
+        let mut families = 0;
+        for arch in REGISTRY {
+            let tiny: Value = serde_json::from_str(arch.tiny).unwrap();
+            let Some(size) = tiny["vocab_size"].as_u64().filter(|_| tiny["decoder_start_token_id"].is_number()) else { continue };
+            let load = |start: u64| {
+                let mut config = tiny.clone();
+                config["decoder_start_token_id"] = start.into();
+                (arch.load)(&config, &Arc::new(Store::blueprint()).root()).map(drop)
+            };
+            assert!(load(size - 1).is_ok(), "{}", arch.model_type);
+            let e = load(size).unwrap_err();
+            let wanted = format!("config.json: the decoder starts with token {size}, and `vocab_size` is {size}");
+            assert!(e.message() == wanted && e.remedy().is_some(), "{}: {e}", arch.model_type);
+            families += 1;
+        }
+        assert!(families >= 12, "{families}");
     }
 
     /// Of every family whose configuration has one.

@@ -1,7 +1,7 @@
 //! What T5, mT5, umT5 and LongT5 have in common: the fields of their config.json, the names of their tensors, their decoder.
 
 use super::bart_like::{Tables, tied};
-use super::{epsilon, sizes};
+use super::{epsilon, sizes, start_token};
 use crate::block::{
     Activation, Cross, Decoder, DecoderLayer, Embedding, Encoder, EncoderLayer, FeedForward, Heads, Input, LayerNorm, Linear, Order,
     Positions, Projections, Seq2Seq,
@@ -224,7 +224,7 @@ pub(super) fn build(root: &Weights, s: &Sizes, plan: &Plan) -> Result<Seq2Seq> {
     let decoder = (0..decoder_layers)
         .map(|i| decoder_layer(&wd.pp("block").pp(i).pp("layer"), s, shared.clone().map_or_else(|| past(i), Ok)?))
         .collect::<Result<_>>()?;
-    let start = s.decoder_start_token_id.or(s.bos_token_id);
+    let start = s.decoder_start_token_id.or(s.bos_token_id).map(|start| start_token(start, s.vocab_size)).transpose()?;
     Ok(Seq2Seq {
         info: Info {
             model_type: plan.model_type,

@@ -133,6 +133,7 @@ impl File<'_> {
         self.refuse()?;
         let d = Generation::default();
         let max_length = self.count("max_length")?;
+        self.id("decoder_start_token_id")?; // the model reads it
         Ok(Generation {
             num_beams: self.count("num_beams")?.unwrap_or(d.num_beams),
             do_sample: self.flag("do_sample")?.unwrap_or(d.do_sample),
@@ -157,7 +158,6 @@ impl File<'_> {
             eos: self.ids("eos_token_id")?,
             pad: self.get("pad_token_id", "a token id", pad)?.flatten(),
             bos: self.id("bos_token_id")?,
-            decoder_start: self.id("decoder_start_token_id")?,
             forced_bos: self.id("forced_bos_token_id")?,
             forced_eos: self.ids("forced_eos_token_id")?,
             suppress_tokens: self.ids("suppress_tokens")?,

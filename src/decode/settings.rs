@@ -91,8 +91,6 @@ pub struct Generation {
     pub pad: Option<u32>,
     /// Beginning of a text.
     pub bos: Option<u32>,
-    /// What a decoder starts with.
-    pub decoder_start: Option<u32>,
     /// The token after a prompt of one token.
     pub forced_bos: Option<u32>,
     /// Tokens one of which stands at the last position.
@@ -137,7 +135,6 @@ impl Default for Generation {
             eos: Vec::new(),
             pad: None,
             bos: None,
-            decoder_start: None,
             forced_bos: None,
             forced_eos: Vec::new(),
             suppress_tokens: Vec::new(),

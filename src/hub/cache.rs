@@ -14,9 +14,9 @@ pub const WEIGHTS: &str = "model.safetensors";
 pub const INDEX: &str = "model.safetensors.index.json";
 /// What a model needs besides, and what it may have.
 pub const CONFIG: &str = "config.json";
-pub const OPTIONAL: [&str; 2] = ["generation_config.json", TOKENIZER];
+pub const OPTIONAL: [&str; 3] = ["generation_config.json", TEXTS[0], TEXTS[1]];
 /// Missed by who reads text: token ids do without.
-const TOKENIZER: &str = "tokenizer.json";
+const TEXTS: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
 
 /// The snapshot of a name. Fails, with what to do, if it is not there or not whole.
 pub fn look(name: &Name, env: &Env, weights: bool) -> Result<Found> {
@@ -88,7 +88,7 @@ fn whole(dir: &Path, weights: bool) -> Result<()> {
     if !has(dir, CONFIG)? {
         return Err(Error::new(format!("`{}` has no {CONFIG}", dir.display())));
     }
-    for file in OPTIONAL.into_iter().filter(|f| *f != TOKENIZER) {
+    for file in OPTIONAL.into_iter().filter(|f| !TEXTS.contains(f)) {
         has(dir, file)?;
     }
     if !weights || has(dir, WEIGHTS)? {

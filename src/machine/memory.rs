@@ -6,12 +6,28 @@ use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Bytes that this process may still take without swapping; none where it cannot be told.
 ///
-/// The least of what the system calls available and of what control groups (a container's limit) leave.
+/// The least of what the system calls available, of what control groups (a container's limit) leave, and of what is left of a limit on
+/// address space (`ulimit -v`).
 pub fn available() -> Option<usize> {
     let mut system = System::new();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let free = usize::try_from(system.available_memory()).ok().filter(|b| *b > 0)?;
-    Some(cgroup::left().map_or(free, |left| left.min(free)))
+    Some([cgroup::left(), unaddressed()].into_iter().flatten().fold(free, usize::min))
+}
+
+/// Bytes left of the limit on this process's address space, if there is one.
+#[cfg(target_os = "linux")]
+fn unaddressed() -> Option<usize> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the call fills the struct, or leaves it as it is
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    let most = usize::try_from(limit.rlim_cur).ok().filter(|_| limit.rlim_cur != libc::RLIM_INFINITY)?;
+    Some(most.saturating_sub(status("VmSize")?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unaddressed() -> Option<usize> {
+    None
 }
 
 /// Something that tells how much memory a process takes.

@@ -51,6 +51,16 @@ fn what_is_missing_is_fetched_once_and_lies_as_in_any_cache() {
     assert!(home.dir.path().join("home/hub/models--tiny/refs/v2").is_file());
 }
 
+/// It names tokenizers that have no file of their own, as ByT5's.
+#[test]
+fn what_names_the_tokenizer_is_fetched_too() {
+    let mut whole = files("t5-plain");
+    whole.insert("tokenizer_config.json".to_owned(), br#"{"tokenizer_class": "ByT5Tokenizer"}"#.to_vec());
+    let (home, server) = (Home::new(), hub(whole, plain));
+    fine(&home.download(&server, &INSPECT));
+    assert!(home.snapshot().join("tokenizer_config.json").is_file());
+}
+
 #[test]
 fn a_connection_that_breaks_off_is_gone_on_with() {
     let whole = files("bart-text");

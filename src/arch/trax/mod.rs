@@ -11,6 +11,7 @@ pub(super) mod terraformer;
 
 pub use layer::Layer;
 
+use super::start_token;
 use crate::block::{Activation, Dense, LayerNorm, Linear, Positions};
 use crate::error::{Error, Result};
 use crate::kernel::linear::Layout;
@@ -187,8 +188,8 @@ impl Sizes {
     }
 
     /// The token that decoding starts from: `start_id` of trax:trax/supervised/decoding.py, 0 unless config.json says another.
-    fn start(&self) -> u32 {
-        self.decoder_start_token_id.unwrap_or(0)
+    fn start(&self) -> Result<u32> {
+        start_token(self.decoder_start_token_id.unwrap_or(0), self.vocab_size)
     }
 
     fn norm(&self, w: &Weights) -> Result<LayerNorm> {

@@ -70,7 +70,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             attention: s.attention.told(),
             default_global: None,
             layers: (0, n),
-            prompt_start: Some(s.start()),
+            prompt_start: Some(s.start()?),
             reads_only: None,
         },
         tokens: Embedding::rows(&w.pp("embed"), "weight", (s.vocab_size, s.d_model))?,

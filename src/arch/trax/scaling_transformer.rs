@@ -63,14 +63,14 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
         attention,
         default_global: None,
         layers: (encoder_layers, decoder_layers),
-        prompt_start: (!paired).then(|| s.start()),
+        prompt_start: if paired { None } else { Some(s.start()?) },
         reads_only: None,
     };
     let model: Box<dyn Model> = match source {
         None => Box::new(DecoderOnly { info, tokens, positions: target, decoder, output }),
         Some(source) => Box::new(Seq2Seq {
             info,
-            start: s.start(),
+            start: s.start()?,
             source: Input { tokens: tokens.clone(), positions: source, norm: None },
             encoder: Encoder {
                 order: Order::Pre,

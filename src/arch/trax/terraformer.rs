@@ -98,7 +98,7 @@ fn load(config: &Value, w: &Weights) -> Result<Loaded> {
             prompt_start: None,
             reads_only: None,
         },
-        start: s.start(),
+        start: s.start()?,
         tokens: Embedding::rows(&w.pp("embed"), "weight", (s.vocab_size, s.d_model))?,
         source,
         target,
