@@ -304,7 +304,7 @@ fn a_wrong_configuration_is_refused_with_a_remedy() {
         (strided("window", json!(3)), "`mixer` \"sparse_strided\": unknown field `window`, expected `stride` or `pattern`", docs),
         (
             strided("pattern", json!("both")),
-            "`mixer` \"sparse_strided\": unknown variant `both`, expected one of `union`, `alternate`, `heads`",
+            "`mixer` \"sparse_strided\": `pattern`: unknown variant `both`, expected one of `union`, `alternate`, `heads`",
             docs,
         ),
         (strided("stride", json!(0)), "`mixer` \"sparse_strided\": `stride` is 0, not between 1 and 16777216", within),
