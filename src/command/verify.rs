@@ -21,23 +21,25 @@ pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     }
     weights.reference_quirks = !args.mended;
     let found = located(&args.model, common)?;
-    let mut unweighed = false;
+    let mut hint = None;
     let report = match found.as_ref().map(|f| Checkpoint::layer(&f.dir, &super::options(&weights, 0))).transpose()?.flatten() {
-        Some(_) if args.rounding => {
-            return Err(Error::usage("`--rounding` weighs whole models, and this is a layer alone")
-                .hint("leave it out; `--atol` sets the tolerance"));
+        Some(layer) => {
+            let report = verify_layer(&layer, &args.golden, args.atol)?;
+            hint = (args.rounding && !report.holds()).then_some("`--rounding` weighs whole models, and this is a layer alone");
+            report
         }
-        Some(layer) => verify_layer(&layer, &args.golden, args.atol)?,
         None => {
             // what is compared are ids
             let checkpoint = open_ids(found.as_ref(), &weights, 0)?;
             tell(&checkpoint.adapter_notes(), common.quiet);
             let mut report = verify(&checkpoint, &args.golden, args.atol)?;
             drop(checkpoint);
-            unweighed = !weights.random_weights && rounding::may_explain(&report);
-            if args.rounding && unweighed {
-                unweighed = false;
-                rounding::weigh(&mut report, &args.golden, args.atol, |seed| open_moved(found.as_ref(), &weights, seed))?;
+            if !weights.random_weights && rounding::may_explain(&report) {
+                if args.rounding {
+                    rounding::weigh(&mut report, &args.golden, args.atol, |seed| open_moved(found.as_ref(), &weights, seed))?;
+                } else {
+                    hint = Some("numbers differ and no sequence does: `--rounding` weighs whether rounding alone explains it");
+                }
             }
             report
         }
@@ -45,8 +47,8 @@ pub fn run(args: &VerifyArgs, common: &CommonArgs, out: &mut dyn Write) -> Resul
     match args.format {
         ReportFormat::Text => {
             write!(out, "{}", text(&report, args.atol))?;
-            if unweighed {
-                writeln!(out, "hint: numbers differ and no sequence does: `--rounding` weighs whether rounding alone explains it")?;
+            if let Some(hint) = hint {
+                writeln!(out, "hint: {hint}")?;
             }
         }
         ReportFormat::Json => writeln!(out, "{:#}", as_json(&report, args.atol))?,
