@@ -166,7 +166,9 @@ impl Checkpoint {
         let name = dir.canonicalize().ok().and_then(|d| d.file_name().map(|n| n.to_string_lossy().into_owned()));
         let loaded = Self::assemble(name.unwrap_or_else(|| dir.display().to_string()), files, weights, options).map_err(|e| {
             // errors of weights name their file already
-            let ours = ["config.json", "generation_config.json", "tokenizer.json"].iter().any(|f| e.message().starts_with(f));
+            let ours = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+                .iter()
+                .any(|f| e.message().starts_with(f));
             if ours { e.within(dir) } else { e }
         })?;
         Ok(Self { dir: Some(dir.to_owned()), ..loaded })
@@ -205,7 +207,7 @@ impl Checkpoint {
         let arch = arch::find(&config)?;
         let load = || -> Result<_> {
             let store = weights()?;
-            let asked = options.asked(arch, started(&config, generation_config.as_ref()))?;
+            let asked = options.asked(arch, started(&config, generation_config.as_ref())?)?;
             if store.is_random() {
                 options.fits(arch, &asked)?;
             }
@@ -265,13 +267,17 @@ impl Files<'_> {
 
 /// config.json with the decoder's start token: where there is a generation_config.json, its `decoder_start_token_id`, else its `bos_token_id`
 /// (`GenerationMixin._prepare_special_tokens` of transformers 5).
-fn started(config: &Value, generation_config: Option<&Value>) -> Value {
+fn started(config: &Value, generation_config: Option<&Value>) -> Result<Value> {
     let mut config = config.clone();
-    let of = |g: &Value| ["decoder_start_token_id", "bos_token_id"].iter().find_map(|key| g[*key].as_u64());
-    if let Some(start) = generation_config.and_then(of) {
+    let Some(file) = generation_config else { return Ok(config) };
+    if let Some(key) = ["decoder_start_token_id", "bos_token_id"].into_iter().find(|key| !file[*key].is_null()) {
+        let start = file[key].as_u64().and_then(|id| u32::try_from(id).ok());
+        let start = start.ok_or_else(|| {
+            Error::new(format!("generation_config.json: `{key}` is {}, not a token id", file[key])).hint("it is a whole number from 0 on")
+        })?;
         config["decoder_start_token_id"] = start.into();
     }
-    config
+    Ok(config)
 }
 
 /// Puts the keys of `set` into `config`, those of tables within tables by themselves.
@@ -294,12 +300,11 @@ fn json(name: &str, bytes: &[u8]) -> Result<Value> {
 
 /// The tokenizer of tokenizer.json, or one that needs no file.
 fn words(file: Option<Vec<u8>>, class: Option<Vec<u8>>, config: &Value) -> Result<Option<Tokenizer>> {
-    let class = class.and_then(|text| serde_json::from_slice(&text).ok());
-    match file {
-        Some(file) => tokenizer(&file).map(Some),
-        None if bytes::are_meant(config, class.as_ref()) => bytes::byt5().map(Some),
-        None => Ok(None),
+    if let Some(file) = file {
+        return tokenizer(&file).map(Some);
     }
+    let class = class.map(|text| json("tokenizer_config.json", &text)).transpose()?;
+    if bytes::are_meant(config, class.as_ref()) { bytes::byt5().map(Some) } else { Ok(None) }
 }
 
 fn tokenizer(bytes: &[u8]) -> Result<Tokenizer> {

@@ -279,6 +279,8 @@ fn an_adapter_of_another_base_is_told_and_taken() {
             let (out, err) = (text(&got.stdout), text(&got.stderr));
             assert_eq!((got.status.code(), (out.clone() + &err).matches(wanted).count()), (Some(0), told), "{words:?} {out}{err}");
             assert!(told == 0 || !on_stderr || err.contains("note: the adapter `"), "{words:?} {err}");
+            // a score names what it was made with
+            assert!(words[0] != "score" || out.contains("|adapter:"), "{out}");
         }
         if on_stderr {
             let quiet = effattn(&[words, &["--adapter", &own, "-q"]].concat());

@@ -201,6 +201,8 @@ fn configurations_that_cannot_be() {
     let path = dir.path().join("generation_config.json");
     std::fs::write(path, r#"{"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0, "eos_token_id": 2}"#).expect("written");
     fails(&dir, &[], 1, &["num_beam_groups", "generation_config.json"]);
+    std::fs::write(dir.path().join("generation_config.json"), r#"{"decoder_start_token_id": 9223372036854775808}"#).expect("written");
+    fails(&dir, &[], 1, &["generation_config.json: `decoder_start_token_id` is 9223372036854775808, not a token id"]);
 }
 
 #[test]

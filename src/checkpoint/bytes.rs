@@ -20,10 +20,10 @@ const FIRST: [&str; 3] = ["<pad>", "</s>", "<unk>"];
 /// Its sentinels behind them.
 const SENTINELS: usize = 125;
 
-/// Whether either file names ByT5's class.
+/// Whether the files name ByT5's class: tokenizer_config.json has the say, where it names one.
 pub fn are_meant(config: &Value, tokenizer_config: Option<&Value>) -> bool {
-    let names = |file: &Value| file["tokenizer_class"] == CLASS;
-    names(config) || tokenizer_config.is_some_and(names)
+    let class = |file: &Value| file["tokenizer_class"].as_str().map(str::to_owned);
+    tokenizer_config.and_then(class).or_else(|| class(config)).is_some_and(|class| class == CLASS)
 }
 
 /// ByT5's tokenizer.
@@ -108,6 +108,7 @@ mod tests {
     fn either_file_may_name_it() {
         let (byt5, t5) = (json!({"tokenizer_class": "ByT5Tokenizer"}), json!({"tokenizer_class": "T5Tokenizer"}));
         assert!(are_meant(&byt5, None) && are_meant(&json!({}), Some(&byt5)));
+        assert!(!are_meant(&byt5, Some(&t5)) && are_meant(&t5, Some(&byt5)), "the tokenizer's own file goes first");
         assert!(!are_meant(&t5, None) && !are_meant(&json!({}), Some(&t5)) && !are_meant(&json!({}), None));
     }
 }

@@ -24,6 +24,7 @@ impl<'a> Bytes<'a> {
     /// The bytes of a file, unpacked if it is a gzip file; at most `limit` of them.
     pub fn open(path: &Path, limit: u64) -> Result<Self> {
         let name = path.display().to_string();
+        crate::files::regular(path)?;
         let file = File::open(path).map_err(|e| Error::new(format!("{name}: {}", crate::output::reason(&e))))?;
         let mut file = BufReader::with_capacity(BUFFER, file);
         let packed = file.fill_buf().map_err(|e| Error::new(format!("{name}: {}", crate::output::reason(&e))))?.starts_with(&[0x1F, 0x8B]);

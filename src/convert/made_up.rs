@@ -107,13 +107,14 @@ impl Files {
     fn read(path: &Path) -> Result<Self> {
         let (dir, config) = if path.is_dir() { (Some(path), path.join("config.json")) } else { (None, path.to_owned()) };
         let fail = |path: &Path, e: &std::io::Error| Error::new(format!("{}: {}", path.display(), crate::output::reason(e)));
+        crate::files::regular(&config)?;
         let text =
             std::fs::read(&config).map_err(|e| fail(&config, &e).hint("`--config` takes config.json or the directory that it is in"))?;
         let value = serde_json::from_slice(&text).map_err(|e| Error::new(format!("{}: not valid JSON ({e})", config.display())))?;
         let mut all = vec![("config.json", text)];
-        for name in ["generation_config.json", "tokenizer.json"] {
-            let Some(path) = dir.map(|d| d.join(name)).filter(|p| p.exists()) else { continue };
-            all.push((name, std::fs::read(&path).map_err(|e| fail(&path, &e))?));
+        for name in ["generation_config.json", "tokenizer.json", "tokenizer_config.json"] {
+            let Some(dir) = dir else { continue };
+            all.extend(crate::files::read(&dir.join(name))?.map(|contents| (name, contents)));
         }
         Ok(Self { config: value, all })
     }

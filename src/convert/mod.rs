@@ -65,6 +65,7 @@ pub struct Request<'r> {
 /// The model of a gin file.
 pub fn model(config: &Path) -> Result<Model> {
     let name = config.display().to_string();
+    crate::files::regular(config)?;
     let text = std::fs::read(config).map_err(|e| Error::new(format!("{name}: {}", crate::output::reason(&e))))?;
     let text = String::from_utf8(text).map_err(|_| {
         Error::new(format!("{name}: not UTF-8 text")).hint("`--config` takes the gin file, `config.gin` beside the checkpoint")

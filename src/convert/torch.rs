@@ -22,7 +22,6 @@ use super::staging::Staging;
 use super::write::{Planned, Writer};
 use super::{Done, Watch};
 use crate::error::{Error, Result};
-use crate::output::reason;
 use crate::report;
 use file::File;
 use place::Place;
@@ -34,8 +33,8 @@ use tensor::Tensor;
 const UNFOLDED: u64 = 64;
 /// What is put before the names by wrappers of PyTorch: data parallelism, `torch.compile`.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
-/// What goes along with the weights. Of SentencePiece's files Python's transformers make a tokenizer.json.
-const BESIDE: [&str; 7] = [
+/// What goes along with the weights. Of SentencePiece's files, or of vocab.json and merges.txt, Python's transformers make a tokenizer.json.
+const BESIDE: [&str; 12] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -43,6 +42,11 @@ const BESIDE: [&str; 7] = [
     "spiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+    "source.spm",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
 ];
 /// Names in a list of them that is told.
 const TOLD: usize = 8;
@@ -215,7 +219,7 @@ fn beside(config: Option<&Path>, dir: &Path) -> Result<Vec<(&'static str, Vec<u8
             _ if dir.join(name).exists() => dir.join(name),
             _ => continue,
         };
-        let contents = std::fs::read(&path).map_err(|e| Error::new(format!("{}: {}", path.display(), reason(&e))))?;
+        let Some(contents) = crate::files::read(&path)? else { continue };
         let json = name.ends_with(".json");
         if json && !matches!(serde_json::from_slice(&contents), Ok(serde_json::Value::Object(_))) {
             return Err(Error::new(format!("{}: not a JSON object", path.display())).hint(if name == "config.json" {

@@ -133,7 +133,6 @@ impl File<'_> {
         self.refuse()?;
         let d = Generation::default();
         let max_length = self.count("max_length")?;
-        self.id("decoder_start_token_id")?; // the model reads it
         Ok(Generation {
             num_beams: self.count("num_beams")?.unwrap_or(d.num_beams),
             do_sample: self.flag("do_sample")?.unwrap_or(d.do_sample),
@@ -184,7 +183,7 @@ impl File<'_> {
     fn unknown(&self) -> Vec<String> {
         let tables = self.layers.iter().filter(|(name, _)| *name != "config.json");
         let lines = tables.filter_map(|(name, keys)| {
-            let odd: Vec<String> = unknown(keys, &self.read, *name == PLACE).map(|k| format!("`{k}`")).collect();
+            let odd: Vec<String> = unknown(keys, &self.read, *name == PLACE).map(|k| format!("`{}`", k.escape_debug())).collect();
             (!odd.is_empty()).then(|| format!("`{name}`: unknown keys without effect: {}", odd.join(", ")))
         });
         lines.collect()
@@ -248,7 +247,9 @@ impl File<'_> {
 /// The keys of a table that are none of a setting; a task has others besides.
 fn unknown<'k>(keys: &'k Map<String, Value>, read: &[&str], task: bool) -> impl Iterator<Item = &'k str> {
     let known = move |k: &str| {
-        read.contains(&k) || HARMLESS.contains(&k) || REFUSED.iter().any(|(r, _)| *r == k) || task && super::task::OWN.contains(&k)
+        // the model reads where it starts, from the files and not from a task
+        let start = !task && k == "decoder_start_token_id";
+        start || read.contains(&k) || HARMLESS.contains(&k) || REFUSED.iter().any(|(r, _)| *r == k) || task && super::task::OWN.contains(&k)
     };
     keys.keys().map(String::as_str).filter(move |k| !known(k))
 }

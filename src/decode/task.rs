@@ -155,6 +155,11 @@ mod tests {
         assert_eq!(unread(&json!({"task_specific_params": {"summarization": 3}}), true), below(&[".summarization"]));
         assert_eq!(unread(&json!({"task_specific_params": 3}), true), below(&[""]));
         assert_eq!(unread(&json!({"task_specific_params": null}), true), below(&[]));
+        // the model starts as the files say
+        let config = json!({"task_specific_params": {"summarization": {"decoder_start_token_id": 5, "a\nb": 1}}});
+        let notes = |task: Option<&Task>| Generation::resolve_for(task, None, &config, &Overrides::default()).unwrap().notes;
+        let told = format!("`{PLACE}`: unknown keys without effect: `decoder_start_token_id`, `a\\nb`");
+        assert_eq!(notes(Task::summarization(&config, true).unwrap().as_ref()), [told]);
     }
 
     #[test]

@@ -154,12 +154,12 @@ impl<'a> Remote<'a> {
         let url = self.api.url(file);
         let ask = Ask { url: &url, name: &self.name.id, revision: &self.name.revision, file: Some(file) };
         let announced = self.client.announced(&ask)?;
-        let blob = self.cache.blob_path(&announced.etag);
-        let came = match blob.is_file() {
-            true => 0,
-            false => self.blob(&ask, &announced, &blob)?,
-        };
-        link(&blob, &announced.etag, &self.snapshot().join(file)).map_err(|e| Error::new(format!("cannot write into the cache: {e}")))?;
+        // some servers have the commit for every file's
+        let own = if announced.etag == self.info.sha { format!("{}-{file}", announced.etag) } else { announced.etag.clone() };
+        let blob = self.cache.blob_path(&own);
+        let whole = blob.metadata().is_ok_and(|blob| blob.is_file() && announced.bytes.is_none_or(|n| n == blob.len()));
+        let came = if whole { 0 } else { self.blob(&ask, &announced, &blob)? };
+        link(&blob, &own, &self.snapshot().join(file)).map_err(|e| Error::new(format!("cannot write into the cache: {e}")))?;
         Ok(came)
     }
 

@@ -6,7 +6,7 @@
 use super::reason;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -54,11 +54,12 @@ impl Partial {
     /// Starts anew; with `settings` the run can be gone on with.
     pub fn create(path: &Path, settings: Option<&Settings>) -> Result<Self> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let file = own(&path)?;
         if let Some(settings) = settings {
             let text = format!("{:#}\n", Value::Object(settings.clone()));
             std::fs::write(beside(&path, ".partial.settings"), text).map_err(|e| failed(&path, &e))?;
         }
-        let file = File::create(beside(&path, ".partial")).map_err(|e| failed(&path, &e))?;
+        file.set_len(0).map_err(|e| failed(&path, &e))?;
         Ok(Self { path, file, worth: false })
     }
 
@@ -68,9 +69,13 @@ impl Partial {
         let partial = beside(&path, ".partial");
         let sidecar = beside(&path, ".partial.settings");
         let interrupted = partial.exists();
+        if !interrupted && !path.exists() {
+            return Ok((Self::create(&path, Some(settings))?, Vec::new()));
+        }
+        let file = own(&path)?;
         if interrupted {
             same_settings(&partial, &sidecar, settings)?;
-        } else if path.exists() {
+        } else {
             let (_, end) = complete_lines(&path)?;
             if end != std::fs::metadata(&path)?.len() {
                 return Err(not_records(&path, "its last line is torn"));
@@ -78,11 +83,8 @@ impl Partial {
             let text = format!("{:#}\n", Value::Object(settings.clone()));
             std::fs::write(&sidecar, text).map_err(|e| failed(&path, &e))?;
             std::fs::copy(&path, &partial).map_err(|e| failed(&path, &e))?;
-        } else {
-            return Ok((Self::create(&path, Some(settings))?, Vec::new()));
         }
         let (kept, end) = complete_lines(&partial)?;
-        let file = OpenOptions::new().append(true).open(&partial).map_err(|e| failed(&path, &e))?;
         file.set_len(end).map_err(|e| failed(&path, &e))?;
         let worth = interrupted && !kept.is_empty();
         Ok((Self { path, file, worth }, kept))
@@ -116,6 +118,18 @@ impl Partial {
         remove(&self.partial());
         remove(&beside(&self.path, ".partial.settings"));
         None
+    }
+}
+
+/// The partial file, as it is or empty, which no other run writes to until it is closed.
+fn own(path: &Path) -> Result<File> {
+    let partial = beside(path, ".partial");
+    let file = OpenOptions::new().create(true).append(true).open(&partial).map_err(|e| failed(path, &e))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::new(format!("another run is writing `{}`", partial.display()))
+            .hint("wait for its end, or stop it and go on with `--resume`")),
+        // file systems without locks have none to break
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
     }
 }
 

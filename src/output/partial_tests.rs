@@ -96,3 +96,22 @@ fn names_that_cannot_be_written() {
     let nowhere = dir.path().join("no/o.jsonl");
     assert!(check(&nowhere, false).unwrap_err().message().contains("there is no directory"));
 }
+
+/// Two runs with one name: the second does not touch what the first writes, begun anew or gone on with.
+#[test]
+fn a_file_has_one_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("o.jsonl");
+    let mut first = Partial::create(&path, Some(&settings(1))).unwrap();
+    first.write(&line("a")).unwrap();
+    for other in [Partial::create(&path, Some(&settings(2))).map(drop), Partial::resume(&path, &settings(1)).map(drop)] {
+        let e = other.unwrap_err();
+        assert!(e.message().starts_with("another run is writing `") && e.remedy().is_some(), "{e}");
+    }
+    first.write(&line("b")).unwrap();
+    drop(first);
+    let (gone_on, found) = Partial::resume(&path, &settings(1)).unwrap();
+    assert_eq!(found, [kept("a"), kept("b")]);
+    gone_on.finish().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), line("a") + &line("b"));
+}

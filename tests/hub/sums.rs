@@ -74,6 +74,29 @@ fn other_bytes_than_announced_leave_nothing() {
     }
 }
 
+/// What lies in the cache under its name, and is not as long as it is.
+#[test]
+fn a_blob_of_another_length_is_fetched_anew() {
+    let sum = sha256(&weights(false));
+    for bytes in [&weights(false)[..500], &[weights(false), vec![0]].concat()] {
+        let home = Home::new();
+        let blobs = home.repository().join("blobs");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(blobs.join(&sum), bytes).unwrap();
+        fine(&home.download(&named(&sum, plain), &INSPECT));
+        arrived(&home, &sum);
+    }
+}
+
+/// A server that has one name for all files.
+#[test]
+fn files_of_one_name_do_not_become_each_other() {
+    let home = Home::new();
+    let one = hub(files("bart-text"), |request, reply| if request.path.starts_with("/api") { reply } else { reply.with("ETag", COMMIT) });
+    fine(&home.download(&one, &INSPECT));
+    arrived(&home, &format!("{COMMIT}-{WEIGHTS}"));
+}
+
 #[test]
 fn what_was_begun_is_part_of_the_sum() {
     let sum = sha256(&weights(false));
@@ -136,7 +159,8 @@ fn names_of_other_kinds() {
     for name in [&git(&truth), &plain_sha1, COMMIT, "d41d8cd98f00b204e9800998ecf8427e", &format!("{}-5", sha256(b"x"))] {
         let home = Home::new();
         fine(&home.download(&named(&format!("\"{name}\""), plain), &INSPECT));
-        arrived(&home, name);
+        // the commit stands for every file, and is none's own name
+        arrived(&home, &if name == COMMIT { format!("{COMMIT}-{WEIGHTS}") } else { name.to_owned() });
     }
     for (name, says) in [(git(&weights(true)), "its git hash is "), (sha256(&weights(true)), "its SHA-256 is ")] {
         let home = Home::new();

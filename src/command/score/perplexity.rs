@@ -179,6 +179,10 @@ fn loaded(checkpoint: &Checkpoint, weights: &WeightArgs) -> Result<Vec<(&'static
     if checkpoint.held.cache != Precision::F32 {
         how.push(("kv", checkpoint.held.cache.name().to_owned()));
     }
+    if let Some(adapter) = checkpoint.store.adapter() {
+        // `|` parts the words of a signature
+        how.push(("adapter", format!("{}[{:016x}]", adapter.name.replace('|', "\\u{7c}"), adapter.fingerprint)));
+    }
     // what the checkpoint itself says is the model's own
     if let Some(init) = weights.init_mem {
         how.push(("init_mem", if init == InitMemory::Zeros { "zeros" } else { "empty" }.to_owned()));

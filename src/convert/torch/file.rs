@@ -32,6 +32,7 @@ pub struct Found {
 pub fn open(path: &Path, number: usize) -> Result<(File, Found)> {
     let name = path.display().to_string();
     let failed = |e: std::io::Error| Error::new(format!("{name}: {}", reason(&e)));
+    crate::files::regular(path)?;
     let file = std::fs::File::open(path).map_err(failed)?;
     // SAFETY: the file is read-only for us; whoever changes it while we run changes what is converted, as with any mapped file
     let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
