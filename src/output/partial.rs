@@ -56,8 +56,7 @@ impl Partial {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let file = own(&path)?;
         if let Some(settings) = settings {
-            let text = format!("{:#}\n", Value::Object(settings.clone()));
-            std::fs::write(beside(&path, ".partial.settings"), text).map_err(|e| failed(&path, &e))?;
+            note(&path, &file, settings)?;
         }
         file.set_len(0).map_err(|e| failed(&path, &e))?;
         Ok(Self { path, file, worth: false })
@@ -72,16 +71,18 @@ impl Partial {
         if !interrupted && !path.exists() {
             return Ok((Self::create(&path, Some(settings))?, Vec::new()));
         }
-        let file = own(&path)?;
-        if interrupted {
-            same_settings(&partial, &sidecar, settings)?;
-        } else {
+        if !interrupted {
+            // before anything of this run lies beside it
             let (_, end) = complete_lines(&path)?;
             if end != std::fs::metadata(&path)?.len() {
                 return Err(not_records(&path, "its last line is torn"));
             }
-            let text = format!("{:#}\n", Value::Object(settings.clone()));
-            std::fs::write(&sidecar, text).map_err(|e| failed(&path, &e))?;
+        }
+        let file = own(&path)?;
+        if interrupted {
+            same_settings(&partial, &sidecar, settings)?;
+        } else {
+            note(&path, &file, settings)?;
             std::fs::copy(&path, &partial).map_err(|e| failed(&path, &e))?;
         }
         let (kept, end) = complete_lines(&partial)?;
@@ -131,6 +132,17 @@ fn own(path: &Path) -> Result<File> {
         // file systems without locks have none to break
         Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
     }
+}
+
+/// Writes the settings of a run beside its file; a partial file that is empty goes where that fails.
+fn note(path: &Path, file: &File, settings: &Settings) -> Result<()> {
+    let text = format!("{:#}\n", Value::Object(settings.clone()));
+    std::fs::write(beside(path, ".partial.settings"), text).map_err(|e| {
+        if file.metadata().is_ok_and(|m| m.len() == 0) {
+            remove(&beside(path, ".partial"));
+        }
+        failed(path, &e)
+    })
 }
 
 /// The records of a file and where the last complete one ends. A torn last line does not count; a torn other one is an error.

@@ -115,3 +115,21 @@ fn a_file_has_one_writer() {
     gone_on.finish().unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line("a") + &line("b"));
 }
+
+/// What cannot be gone on with, or noted, leaves nothing beside the file.
+#[test]
+fn a_run_that_does_not_begin_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("o.jsonl");
+    for text in [line("a") + "{\"id\":", "no record\nat all\n".to_owned()] {
+        std::fs::write(&path, &text).unwrap();
+        assert!(Partial::resume(&path, &settings(1)).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{text}");
+    }
+    // the settings have no place
+    std::fs::create_dir(dir.path().join("o.jsonl.partial.settings")).unwrap();
+    std::fs::write(&path, line("a")).unwrap();
+    for run in [Partial::create(&path, Some(&settings(1))).map(drop), Partial::resume(&path, &settings(1)).map(drop)] {
+        assert!(run.is_err() && !dir.path().join("o.jsonl.partial").exists());
+    }
+}
